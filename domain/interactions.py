@@ -1,6 +1,7 @@
 """The interaction: one thing that one user did to one item. The contract of the `interactions` topic."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -74,6 +75,9 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def __post_init__(self) -> None:
         for field in ("event_id", "user_id", "item_id"):
             checked_id(field, getattr(self, field))
+        for field in ("session_id", "recommendation_id"):
+            if getattr(self, field) is not None:
+                checked_id(field, getattr(self, field))
         force_setattr(self, "event_time", epoch_ms("event_time", self.event_time))
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"value: expected a finite number, got {self.value}")
@@ -85,7 +89,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 def decode_interaction(
-    raw: bytes | str, arrival_ms: int, types: dict[str, InteractionType] = INTERACTION_TYPES
+    raw: bytes | str, arrival_ms: int, types: Mapping[str, InteractionType] = INTERACTION_TYPES
 ) -> Interaction:
     """Decodes an interaction from JSON and checks everything that can be wrong with it.
 
@@ -98,14 +102,14 @@ def decode_interaction(
 
 
 def convert_interaction(
-    value: object, arrival_ms: int, types: dict[str, InteractionType] = INTERACTION_TYPES
+    value: object, arrival_ms: int, types: Mapping[str, InteractionType] = INTERACTION_TYPES
 ) -> Interaction:
     """Checks a decoded JSON value as `decode_interaction` does raw JSON."""
     return check_interaction(convert(value, Interaction), arrival_ms, types)
 
 
 def check_interaction(
-    interaction: Interaction, arrival_ms: int, types: dict[str, InteractionType]
+    interaction: Interaction, arrival_ms: int, types: Mapping[str, InteractionType]
 ) -> Interaction:
     """Returns the interaction if this deployment knows its type and its time has come; raises otherwise."""
     if interaction.version != SCHEMA_VERSION:
