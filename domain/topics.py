@@ -7,6 +7,7 @@ That is how `item-signals` is keyed by item and source partition: the key is the
 the source's, and compaction works within a partition.
 """
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 INTERACTIONS = "interactions"
@@ -26,18 +27,19 @@ TOMBSTONE_MS = DAY_MS
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """What a topic must look like."""
+    """What a topic must look like. `partitions` is null where the deployment's setting says how many."""
 
     name: str
     key: str
     cleanup_policy: str
     retention_ms: int | None = None
+    partitions: int | None = None
 
     def config(self) -> dict[str, str]:
         """Kafka's own settings for the topic."""
         if self.cleanup_policy == "delete":
             return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
-        # The active segment is never compacted, so a quiet topic must roll it (an hour) to be compacted at all.
+        # The active segment is never compacted: a quiet topic must roll it (an hour) to be compacted at all.
         return {
             "cleanup.policy": "compact",
             "delete.retention.ms": str(TOMBSTONE_MS),
@@ -47,13 +49,56 @@ class TopicSpec:
 
 
 TOPICS: tuple[TopicSpec, ...] = (
-    TopicSpec(INTERACTIONS, "user_id", "delete", retention_ms=-1),  # the source of truth: kept until told otherwise
+    TopicSpec(INTERACTIONS, "user_id", "delete", retention_ms=-1),  # the source of truth: kept for good
     TopicSpec(USERS, "user_id", "compact"),
     TopicSpec(ITEMS, "item_id", "compact"),
     TopicSpec(USER_PROFILES, "user_id", "compact"),
     TopicSpec(ITEM_EMBEDDINGS, "item_id", "compact"),
     TopicSpec(ITEM_SIGNALS, "item_id, in the source partition", "compact"),
-    TopicSpec(MODELS, "name", "compact"),
+    TopicSpec(MODELS, "name", "compact", partitions=1),
     TopicSpec(EXPOSURES, "user_id", "delete", retention_ms=90 * DAY_MS),
     TopicSpec(DEAD_LETTERS, "original key", "delete", retention_ms=30 * DAY_MS),
 )
+
+
+def faults(
+    specs: Iterable[TopicSpec],
+    partitions_by_topic: Mapping[str, int],
+    configs: Mapping[str, Mapping[str, str]],
+    wanted_partitions: int,
+) -> list[str]:
+    """Compares what a broker has with what Freshet needs.
+
+    Args:
+        specs: what is needed; the names are those that the broker sees, prefix and all.
+        partitions_by_topic: the broker's topics and how many partitions each has.
+        configs: what the broker says of each topic's settings; one that it does not report is not judged.
+        wanted_partitions: FRESHET_PARTITIONS.
+
+    Returns:
+        One line for each fault, in the order of `specs`; empty if all is well.
+    """
+    return [
+        fault
+        for spec in specs
+        for fault in _faults_of(
+            spec,
+            partitions_by_topic.get(spec.name),
+            spec.partitions or wanted_partitions,
+            configs.get(spec.name, {}),
+        )
+    ]
+
+
+def _faults_of(
+    spec: TopicSpec, partitions: int | None, wanted: int, config: Mapping[str, str]
+) -> Iterator[str]:
+    name = f"topic {spec.name}"
+    if partitions is None:
+        yield f"{name} is missing"
+        return
+    if partitions != wanted:
+        yield f"{name} has {partitions} partitions, not {wanted}; delete it or change FRESHET_PARTITIONS"
+    policy = config.get("cleanup.policy", spec.cleanup_policy)
+    if policy != spec.cleanup_policy:
+        yield f"{name} has cleanup.policy={policy}, not {spec.cleanup_policy}; alter it on the broker"
