@@ -24,10 +24,10 @@ class InteractionType(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     weight: float = Field(description="pull on the profile; negative pushes away, 0 leaves no trace in the profile")
-    half_life_days: float = Field(30.0, gt=0, description="after this many days the pull has halved")
-    marks_seen: bool = Field(True, description="whether the item is then kept out of the user's slates")
+    half_life_days: float = Field(default=30.0, gt=0, description="after this many days the pull has halved")
+    marks_seen: bool = Field(default=True, description="whether the item is then kept out of the user's slates")
     neutral_value: float | None = Field(
-        None, description="if set, `value` counts: the weight is multiplied by (value - neutral_value)"
+        default=None, description="if set, `value` counts: the weight is multiplied by (value - neutral_value)"
     )
 
 
