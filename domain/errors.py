@@ -17,6 +17,7 @@ FreshetError
 ├── QueryError            a request asks for something out of bounds
 ├── UnknownItem           no item of that id is in the catalogue
 └── ServingError          the HTTP API answered with a problem; carries its status and detail
+    └── ServingUnavailable  the HTTP API did not answer at all; its status is 0
 """
 
 
@@ -104,3 +105,13 @@ class ServingError(FreshetError):
         super().__init__(f"HTTP {status}: {detail}")
         self.status = status
         self.detail = detail
+
+
+class ServingUnavailable(ServingError):
+    """The HTTP API did not answer: nothing listens there, or it took too long. Its status is 0."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(0, detail)
+
+    def __str__(self) -> str:
+        return self.detail

@@ -27,7 +27,8 @@ class InteractionType(BaseModel):
     half_life_days: float = Field(default=30.0, gt=0, description="after this many days the pull has halved")
     marks_seen: bool = Field(default=True, description="whether the item is then kept out of the user's slates")
     neutral_value: float | None = Field(
-        default=None, description="if set, `value` counts: the weight is multiplied by (value - neutral_value)"
+        default=None,
+        description="if set, `value` counts: the weight is multiplied by (value - neutral_value)",
     )
 
 
@@ -47,7 +48,10 @@ INTERACTION_TYPES: dict[str, InteractionType] = {
 
 _Id = Annotated[str, Meta(min_length=1, max_length=128)]
 _Context = Annotated[
-    dict[Annotated[str, Meta(min_length=1, max_length=64)], Annotated[str, Meta(max_length=256)] | float | bool | None],
+    dict[
+        Annotated[str, Meta(min_length=1, max_length=64)],
+        Annotated[str, Meta(max_length=256)] | float | bool | None,
+    ],
     Meta(max_length=16),
 ]
 
@@ -108,9 +112,7 @@ def convert_interaction(
     return check_interaction(convert(value, Interaction), arrival_ms, types)
 
 
-def check_interaction(
-    interaction: Interaction, arrival_ms: int, types: Mapping[str, InteractionType]
-) -> Interaction:
+def check_interaction(interaction: Interaction, arrival_ms: int, types: Mapping[str, InteractionType]) -> Interaction:
     """Returns the interaction if this deployment knows its type and its time has come; raises otherwise."""
     if interaction.version != SCHEMA_VERSION:
         raise UnknownEventType(f"version: this deployment reads version {SCHEMA_VERSION}, got {interaction.version}")
@@ -119,7 +121,9 @@ def check_interaction(
         raise UnknownEventType(f"type: {interaction.type!r} is not one of {known}; add it to FRESHET_INTERACTION_TYPES")
     ahead_ms = interaction.time_ms - arrival_ms
     if ahead_ms > MAX_FUTURE_MS:
-        raise FutureEvent(f"event_time: {interaction.time_ms} lies {ahead_ms / 1000:,.0f} s in the future; at most 300 s")
+        raise FutureEvent(
+            f"event_time: {interaction.time_ms} lies {ahead_ms / 1000:,.0f} s in the future; at most 300 s"
+        )
     return interaction
 
 

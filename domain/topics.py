@@ -90,9 +90,7 @@ def faults(
     ]
 
 
-def _faults_of(
-    spec: TopicSpec, partitions: int | None, wanted: int, config: Mapping[str, str]
-) -> Iterator[str]:
+def _faults_of(spec: TopicSpec, partitions: int | None, wanted: int, config: Mapping[str, str]) -> Iterator[str]:
     name = f"topic {spec.name}"
     if partitions is None:
         yield f"{name} is missing"

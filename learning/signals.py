@@ -44,9 +44,7 @@ class ItemSignals(msgspec.Struct, array_like=True):
     before: dict[str, float] = {}
 
 
-def predecessors(
-    touches: Sequence[Touch], touch: Touch, types: Mapping[str, InteractionType]
-) -> dict[str, float]:
+def predecessors(touches: Sequence[Touch], touch: Touch, types: Mapping[str, InteractionType]) -> dict[str, float]:
     """Returns the items that led to `touch`, each with its weight, LAG_DECAY to the power of its lag.
 
     Args:

@@ -45,9 +45,7 @@ def create_topics(settings: KafkaSettings) -> list[str]:
         missing = [spec for spec in specs_of(settings) if spec.name not in existing]
         if not missing:
             return []
-        answer = admin.create_topics(
-            {spec.name: _wanted(spec, settings) for spec in missing}, raise_errors=False
-        )
+        answer = admin.create_topics({spec.name: _wanted(spec, settings) for spec in missing}, raise_errors=False)
         created = [topic["name"] for topic in answer["topics"] if _is_created(topic)]
         admin.wait_for_topics([spec.name for spec in missing], timeout_ms=BOOTSTRAP_TIMEOUT_MS)
         return created
@@ -78,9 +76,7 @@ def describe_topics(settings: KafkaSettings) -> BrokerTopics:
         # "all": the embedded broker calls every value a default, and the usual filter leaves those out.
         found = admin.describe_configs(resources, config_filter="all") if resources else {}
         policies = {
-            name: values[_POLICY]["value"]
-            for name, values in found.get("topic", {}).items()
-            if _POLICY in values
+            name: values[_POLICY]["value"] for name, values in found.get("topic", {}).items() if _POLICY in values
         }
         return BrokerTopics(partitions, {name: {_POLICY: value} for name, value in policies.items()})
 

@@ -1,0 +1,58 @@
+"""Reading a topic's partitions to their end: how derived state comes back before anything is added to it.
+
+The Kafka client is handed in, so this room stays free of it; the stream worker restores its partitions
+with this, a serving replica its whole read model, and `freshet state hash` and `freshet doctor` read the
+same way.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Record(Protocol):
+    """One Kafka record, as aiokafka hands it out. `timestamp` is epoch milliseconds."""
+
+    @property
+    def topic(self) -> str: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def timestamp(self) -> int: ...  # noqa: D102
+    @property
+    def key(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def value(self) -> bytes | None: ...  # noqa: D102
+    @property
+    def headers(self) -> Headers: ...  # noqa: D102
+
+
+class LogConsumer(Protocol):
+    """What reading needs of a consumer: aiokafka's, with partitions assigned and no group."""
+
+    async def beginning_offsets(self, partitions: Iterable[Any]) -> Mapping[Any, int]: ...  # noqa: D102
+    async def end_offsets(self, partitions: Iterable[Any]) -> Mapping[Any, int]: ...  # noqa: D102
+    async def position(self, partition: Any) -> int: ...  # noqa: ANN401, D102
+    async def getmany(self, *, timeout_ms: int) -> Mapping[Any, Sequence[Record]]: ...  # noqa: D102
+
+
+async def read_to_end(
+    consumer: LogConsumer, partitions: Sequence[Any], apply: Callable[[Sequence[Record]], None]
+) -> None:
+    """Hands every record up to the ends seen at the start to `apply`, in order within a partition.
+
+    Whole fetches are applied, however far they reach: the embedded broker reports as the end of a
+    partition the first record of its last batch plus one. A partition whose end equals its beginning is
+    done at once, and the consumer's position counts, not the last record's offset: compaction and
+    transaction markers leave holes.
+    """
+    ends = await consumer.end_offsets(partitions)
+    starts = await consumer.beginning_offsets(partitions)
+    missing = {one for one in partitions if ends[one] > starts[one]}
+    while missing:
+        for records in (await consumer.getmany(timeout_ms=200)).values():
+            apply(records)
+        missing = {one for one in missing if await consumer.position(one) < ends[one]}

@@ -1,0 +1,35 @@
+"""What a replica measures about itself, for Prometheus. Names and units by Prometheus' conventions."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+MILLISECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+
+freshness = Histogram(
+    "freshet_freshness_seconds",
+    "From a click's arrival in Kafka to this replica's memory, for real traffic",
+    buckets=MILLISECONDS,
+)
+apply_delay = Histogram(
+    "freshet_apply_delay_seconds",
+    "From the writing of a profile by the stream worker to this replica's memory",
+    buckets=MILLISECONDS,
+)
+request_seconds = Histogram(
+    "freshet_request_seconds", "Requests by route and status", ["route", "status"], buckets=MILLISECONDS
+)
+in_flight = Gauge("freshet_requests_in_flight", "Requests being answered")
+events = Counter("freshet_intake_records", "Records received over HTTP", ["topic", "outcome"])
+candidates = Counter("freshet_candidates", "Candidates by source", ["source"])
+source_seconds = Histogram(
+    "freshet_source_seconds", "Time in each source", ["source"], buckets=(0.0001, 0.0005, *MILLISECONDS)
+)
+source_failures = Counter("freshet_source_failures", "Sources that failed or were late", ["source", "how"])
+removed = Counter("freshet_candidates_removed", "Candidates taken out by each filter", ["filter"])
+slates = Counter("freshet_slates", "Slates served", ["fallback"])
+slate_items = Histogram("freshet_slate_items", "Items in a slate", buckets=(0, 1, 5, 10, 20, 50, 100, 200))
+exposures_dropped = Counter("freshet_exposures_dropped", "Exposures lost because Kafka was away too long")
+refused_records = Counter("freshet_followed_records_refused", "Followed records that could not be read", ["topic"])
+lag_records = Gauge("freshet_replica_lag_records", "Records behind the ends of the followed topics")
+ready = Gauge("freshet_replica_ready", "1 once the replica has caught up")
+stale = Gauge("freshet_replica_stale", "1 while Kafka is away")
+held = Gauge("freshet_replica_held", "What the replica holds", ["what"])

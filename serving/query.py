@@ -1,0 +1,116 @@
+"""What a recommendation is asked for, and what is known of the asker: the value the request path works on."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Annotated
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from domain.profile import Touch
+from learning.interests import interests, touch_weights
+from learning.signals import pulls
+from serving.read_model import ReadModel
+
+_Labels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=64)]
+_Scalar = str | float | bool | None
+
+
+class AttributeRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds of a number, both inclusive; a missing one is open."""
+
+    min: float | None = None
+    max: float | None = None
+
+
+class ItemFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Which items a request wants: every condition that is given must hold.
+
+    `categories` and `tags`: at least one in common. `price` and an attribute's range: the number lies in
+    it; an item without the number fails. An attribute's value: equal, or one of a list. `exclude`: none of
+    the items that this inner filter describes.
+    """
+
+    categories: _Labels = []
+    tags: _Labels = []
+    price: AttributeRange | None = None
+    attributes: Annotated[dict[str, _Scalar | list[_Scalar] | AttributeRange], Meta(max_length=16)] = {}
+    exclude: "ItemFilter | None" = None
+
+
+class Boost(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Multiplies the score of the items that a filter describes; below 1 it demotes."""
+
+    filter: ItemFilter
+    factor: Annotated[float, Meta(gt=0, le=100)]
+
+
+class HistoryEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One interaction of a caller who brings the history along; the first is the oldest."""
+
+    item_id: Annotated[str, Meta(min_length=1, max_length=128)]
+    type: str = "click"
+    value: float | None = None
+
+
+@dataclass
+class Query:
+    """One request, ready for the sources.
+
+    Attributes:
+        touches: the user's interactions, ascending in time; empty for someone unknown.
+        rows: (T,) int64: the catalogue row of each touch, -1 where the item is gone or never came.
+        weights: (T,) float32: the pull of each touch now.
+    """
+
+    user_id: str
+    count: int
+    now_ms: int
+    touches: tuple[Touch, ...]
+    model: ReadModel
+    scenario: str = ""
+    explain: bool = True
+    exclude: frozenset[str] = frozenset()
+    filter: ItemFilter | None = None
+    boost: list[Boost] = field(default_factory=list)
+    diversity: float = 0.0
+    rotation: float = 0.0
+    offset: int = 0
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """(T,) int64: the catalogue row of each touch, -1 where the item is gone or never came."""
+        catalogue = self.model.catalogue
+        found = [catalogue.rows.get(touch.item_id, -1) for touch in self.touches]
+        rows = np.array(found, np.int64)
+        rows[~catalogue.live[rows]] = -1
+        return rows
+
+    @cached_property
+    def weights(self) -> NDArray[np.float32]:
+        """(T,) float32: the pull of each touch now."""
+        return touch_weights(self.touches, self.model.types)
+
+    @cached_property
+    def interests(self) -> NDArray[np.float32]:
+        """(K, D) float32, unit rows: the profile vectors, the heaviest first; (0, D) without a history."""
+        known = self.rows >= 0
+        vectors = self.model.catalogue.vectors[self.rows[known]]
+        weights = self.weights[known] * (np.abs(vectors).sum(1) > 0)
+        return interests(vectors, weights)
+
+    @cached_property
+    def recent(self) -> list[int]:
+        """The newest distinct items that the user liked, as places in `touches`, the newest first."""
+        found: list[int] = []
+        seen: set[str] = set()
+        for at in range(len(self.touches) - 1, -1, -1):
+            touch = self.touches[at]
+            if self.rows[at] >= 0 and touch.item_id not in seen and pulls(touch, self.model.types):
+                found.append(at)
+                seen.add(touch.item_id)
+                if len(found) == self.model.settings.recent_items:
+                    break
+        return found

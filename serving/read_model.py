@@ -1,0 +1,100 @@
+"""Everything a replica knows, built from the compacted topics record by record. No Kafka in here.
+
+The follower feeds it from Kafka, the backtest from files; the request path reads it.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+
+from embeddings.ann_index import AnnIndex
+
+from domain.clock import Clock, system_clock
+from domain.codecs import unpack
+from domain.errors import EventError
+from domain.items import decode_item
+from domain.log_reader import Record
+from domain.settings import ServingSettings
+from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES
+from embeddings.item_embedding import ItemEmbedding
+from learning.signals import ItemSignals
+from serving import metrics
+from serving.behaviour import Behaviour
+from serving.catalogue import Catalogue
+from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
+
+log = logging.getLogger(__name__)
+
+FOLLOWED = (ITEMS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES)
+"""The topics that a replica follows."""
+
+
+class ReadModel:
+    """Items, embeddings, signals and profiles.
+
+    Attributes:
+        catalogue, behaviour, profiles: what the request path reads.
+        waiters: requests that wait for a profile.
+        settings: the replica's settings.
+    """
+
+    def __init__(
+        self,
+        settings: ServingSettings,
+        index: AnnIndex,
+        model_version: str | None = None,
+        profiles: ProfileStore | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        self.settings = settings
+        self.types = settings.all_interaction_types()
+        self.catalogue = Catalogue(index, model_version)
+        self.behaviour = Behaviour(self.catalogue)
+        self.profiles = profiles or MemoryProfiles()
+        self.waiters = ProfileWaiters(self.profiles)
+        self.live = False  # while it restores, ages say nothing about freshness
+        self._clock = clock
+        self._appliers: dict[str, Callable[[str, Record], None]] = {
+            settings.topic(ITEMS): self._apply_item,
+            settings.topic(ITEM_EMBEDDINGS): self._apply_embedding,
+            settings.topic(ITEM_SIGNALS): self._apply_signals,
+            settings.topic(USER_PROFILES): self._apply_profile,
+        }
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
+        for record in records:
+            try:
+                self._appliers[record.topic]((record.key or b"").decode(), record)
+            except (EventError, UnicodeDecodeError) as error:
+                metrics.refused_records.labels(record.topic).inc()
+                log.warning("%s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+
+    def _apply_item(self, key: str, record: Record) -> None:
+        item = None if record.value is None else decode_item(record.value)
+        if item is None or item.item_id == key:
+            self.catalogue.put_item(key, item, record.timestamp)
+
+    def _apply_embedding(self, key: str, record: Record) -> None:
+        self.catalogue.put_embedding(key, None if record.value is None else unpack(record.value, ItemEmbedding))
+
+    def _apply_signals(self, key: str, record: Record) -> None:
+        share = None if record.value is None else unpack(record.value, ItemSignals)
+        self.behaviour.put(key, record.partition, share)
+
+    def _apply_profile(self, key: str, record: Record) -> None:
+        profile = self.profiles.put(key, record.value)
+        if profile is not None:
+            self.waiters.applied(key, profile.position)
+            if self.live:
+                now = self._clock()
+                metrics.freshness.observe(max(0, now - profile.arrived_ms) / 1000)
+                metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
+
+
+def summary(model: ReadModel) -> dict[str, int]:
+    """Counts of what is held; for logs and /health/ready."""
+    return {
+        "items": int(model.catalogue.live.sum()),
+        "vectors": len(model.catalogue.index),
+        "profiles": len(model.profiles),
+    }

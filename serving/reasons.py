@@ -1,0 +1,98 @@
+"""Why an item is in a slate, in words for people. Each sentence is checked against the evidence it names."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from domain.profile import Touch
+from learning.signals import LAG_DECAY
+from serving.query import Query
+
+WORTH_SAYING = 0.1
+"""A part below this share of the score explains nothing."""
+
+ALIKE = 0.35
+"""Cosine from which two texts may be called similar. MiniLM gives unrelated titles about 0.1."""
+
+VERBS = {
+    "view": "looked at",
+    "click": "clicked",
+    "cart": "put in the cart",
+    "purchase": "bought",
+    "like": "liked",
+    "rating": "rated",
+}
+TREND = 0
+"""The fast half life's place in `Behaviour.popularity`."""
+
+
+def explain(query: Query, row: int, parts: Mapping[str, float]) -> tuple[str, list[str]]:
+    """Returns the feature that spoke most for an item, and the reasons, the weightiest first; at least one."""
+    ranked = sorted(parts.items(), key=lambda pair: -pair[1])
+    total = sum(max(part, 0.0) for part in parts.values())
+    reasons = [
+        sentence
+        for name, part in ranked
+        if part > WORTH_SAYING * total and (sentence := _SENTENCES[name](query, row)) is not None
+    ]
+    source = ranked[0][0] if total > 0 else "popularity"
+    return source, reasons or ["in the catalogue"]
+
+
+def _covisitation(query: Query, row: int) -> str | None:
+    """Names the recent item that led here most strongly."""
+    best, strength = None, 0.0
+    for lag, at in enumerate(query.recent):
+        rows, weights = query.model.behaviour.successors(int(query.rows[at]))
+        led = float(weights[rows == row].sum()) * LAG_DECAY**lag
+        if led > strength:
+            best, strength = at, led
+    return None if best is None else f"because you {_deed(query, best)}"
+
+
+def _profile(query: Query, row: int) -> str | None:
+    """Names the liked item whose text is closest."""
+    vectors = query.model.catalogue.vectors
+    liked = np.flatnonzero((query.weights > 0) & (query.rows >= 0))
+    if not len(liked):
+        return None
+    cosines = vectors[query.rows[liked]] @ vectors[row]
+    at = int(np.argmax(cosines))
+    if cosines[at] < ALIKE:
+        return None
+    known = liked[at]
+    title = query.model.catalogue.title(int(query.rows[known]))
+    return f"similar to {title}, which you {_verb(query.touches[known])}"
+
+
+def _popularity(query: Query, row: int) -> str | None:
+    """Names the item's category in which it is among the tenth that trends, or says how it stands overall."""
+    catalogue = query.model.catalogue
+    trend = query.model.behaviour.popularity[TREND]
+    if not np.isfinite(trend[row]):
+        return None
+    item = catalogue.items[row]
+    for category in item.categories if item else ():
+        rivals = trend[list(catalogue.by_category[category])]
+        if np.count_nonzero(rivals > trend[row]) < max(1, len(rivals) // 10):
+            return f"trending in {category}"
+    everything = trend[: len(catalogue)]
+    few = max(1, int(catalogue.live.sum()) // 10)
+    return "trending now" if np.count_nonzero(everything > trend[row]) < few else "others like it"
+
+
+def _fresh(query: Query, row: int) -> str | None:
+    """Says since when the item is there."""
+    days = int((query.now_ms - query.model.catalogue.published_ms[row]) // 86_400_000)
+    return "new today" if days < 1 else f"new: {days} day{'s' if days > 1 else ''} ago"
+
+
+_SENTENCES = {"covisitation": _covisitation, "profile": _profile, "popularity": _popularity, "fresh": _fresh}
+
+
+def _deed(query: Query, at: int) -> str:
+    return f"{_verb(query.touches[at])} {query.model.catalogue.title(int(query.rows[at]))}"
+
+
+def _verb(touch: Touch) -> str:
+    return VERBS.get(touch.type, f"({touch.type})")

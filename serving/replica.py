@@ -1,0 +1,56 @@
+"""One replica: its settings, what it holds, and the parts that run beside the API."""
+
+from dataclasses import dataclass
+
+from embeddings.faiss_index import FaissIndex
+
+from domain.clock import Clock, system_clock
+from domain.settings import ServingSettings
+from domain.topics import EXPOSURES
+from embeddings.encoder import TextEncoder
+from serving.follower import Follower
+from serving.intake import Intake
+from serving.read_model import ReadModel
+from serving.side_effects.exposures import ExposureLog
+
+
+@dataclass
+class Replica:
+    """What the routes work with. `encoder` is None where /v1/search is switched off."""
+
+    settings: ServingSettings
+    model: ReadModel
+    follower: Follower
+    intake: Intake
+    exposures: ExposureLog
+    encoder: TextEncoder | None
+    clock: Clock
+
+    async def start(self) -> None:
+        """Begins to follow Kafka and to log exposures."""
+        await self.follower.start()
+        await self.exposures.start()
+
+    async def stop(self) -> None:
+        """Stops what `start` began."""
+        await self.follower.stop()
+        await self.exposures.stop()
+        await self.intake.stop()
+
+
+def build_replica(
+    settings: ServingSettings, encoder: TextEncoder | None, dimension: int = 384, clock: Clock = system_clock
+) -> Replica:
+    """Puts a replica together; nothing connects before `start`.
+
+    Args:
+        settings: the replica's settings.
+        encoder: reads the texts of /v1/search; its version is the one whose embeddings are followed.
+        dimension: width of the embeddings where there is no encoder to say.
+        clock: the present.
+    """
+    index = FaissIndex(encoder.dimension if encoder else dimension, settings.exact_index_below)
+    model = ReadModel(settings, index, encoder.version if encoder else None, clock=clock)
+    intake = Intake(settings.kafka_options(), settings.intake_timeout_ms)
+    exposures = ExposureLog(intake, settings.topic(EXPOSURES))
+    return Replica(settings, model, Follower(settings, model), intake, exposures, encoder, clock)

@@ -1,0 +1,158 @@
+"""From a request to a query, and from a slate to an answer: what both recommendation routes share."""
+
+import base64
+import binascii
+from secrets import token_hex
+from time import perf_counter
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from domain.answers import ProfileSummary, Recommendations, RecommendedItem
+from domain.errors import QueryError
+from domain.positions import from_token
+from domain.profile import Touch
+from domain.records import checked_id
+from serving import metrics
+from serving.pipeline import Slate, recommend
+from serving.query import Boost, HistoryEvent, ItemFilter, Query
+from serving.replica import Replica
+from serving.side_effects.exposures import exposure_of
+
+DEFAULT_WAIT_MS = 1000
+_Id = Annotated[str, Meta(min_length=1, max_length=128)]
+_Label = Annotated[str, Meta(max_length=64)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class RecommendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of POST /v1/recommendations.
+
+    With `history` (the oldest first) the stored profile is not looked at. `after` and `wait_ms` are for
+    reading one's writes; `cursor` is a previous answer's `next_cursor`.
+    """
+
+    user_id: _Id = "anonymous"
+    count: int = 10
+    scenario: _Label = ""
+    explain: bool = False
+    history: Annotated[list[HistoryEvent], Meta(max_length=1000)] = []
+    filter: ItemFilter | None = None
+    boost: Annotated[list[Boost], Meta(max_length=16)] = []
+    exclude: Annotated[list[_Id], Meta(max_length=1000)] = []
+    diversity: _Share | None = None
+    rotation: _Share = 0.0
+    context: Annotated[dict[_Label, Annotated[str, Meta(max_length=256)]], Meta(max_length=16)] | None = None
+    cursor: Annotated[str, Meta(max_length=64)] | None = None
+    after: Annotated[str, Meta(max_length=64)] | None = None
+    wait_ms: Annotated[int, Meta(ge=0)] = DEFAULT_WAIT_MS
+
+
+async def answer(replica: Replica, request: RecommendRequest) -> Recommendations:
+    """Answers one request for recommendations and notes the exposure.
+
+    Raises:
+        QueryError: a value is out of bounds; the message names it.
+    """
+    started = perf_counter()
+    _check(replica, request)
+    fresh = True
+    if request.after is not None:
+        wait_ms = min(request.wait_ms, replica.settings.max_wait_ms)
+        offset = from_token(request.after).offset
+        fresh = await replica.model.waiters.reached(request.user_id, offset, wait_ms)
+    query = _query(replica, request)
+    slate = recommend(query)
+    recommendation_id = token_hex(8)
+    replica.exposures.note(exposure_of(recommendation_id, query, slate, request.context))
+    metrics.slates.labels(slate.fallback or "none").inc()
+    metrics.slate_items.observe(len(slate.items))
+    return Recommendations(
+        recommendation_id=recommendation_id,
+        items=_items(query, slate),
+        profile=ProfileSummary(
+            as_of=query.touches[-1].event_time if query.touches else None, interactions=len(query.touches)
+        ),
+        fallback=slate.fallback,
+        variant=replica.settings.variant,
+        next_cursor=_cursor(query.offset + query.count) if slate.more else None,
+        stale=replica.follower.stale,
+        fresh=fresh,
+        degraded=slate.degraded,
+        removed=slate.removed,
+        took_ms=round((perf_counter() - started) * 1000, 3),
+    )
+
+
+def _check(replica: Replica, request: RecommendRequest) -> None:
+    try:
+        checked_id("user_id", request.user_id)
+    except ValueError as error:
+        raise QueryError(str(error)) from None
+    if not 1 <= request.count <= replica.settings.max_count:
+        raise QueryError(f"count: between 1 and {replica.settings.max_count} (FRESHET_MAX_COUNT), got {request.count}")
+    unknown = {event.type for event in request.history} - replica.model.types.keys()
+    if unknown:
+        raise QueryError(f"history: type {sorted(unknown)[0]!r} is not one of {', '.join(sorted(replica.model.types))}")
+
+
+def _query(replica: Replica, request: RecommendRequest) -> Query:
+    now = replica.clock()
+    if request.history:
+        touches = tuple(
+            Touch(now + at - len(request.history), f"history-{at}", one.item_id, one.type, one.value, at)
+            for at, one in enumerate(request.history)
+        )
+    else:
+        profile = replica.model.profiles.get(request.user_id)
+        touches = profile.touches if profile else ()
+    diversity = replica.settings.diversity if request.diversity is None else request.diversity
+    return Query(
+        user_id=request.user_id,
+        count=request.count,
+        now_ms=now,
+        touches=touches,
+        model=replica.model,
+        scenario=request.scenario,
+        explain=request.explain,
+        exclude=frozenset(request.exclude),
+        filter=request.filter,
+        boost=request.boost,
+        diversity=diversity,
+        rotation=request.rotation,
+        offset=_offset(replica, request.cursor),
+    )
+
+
+def _items(query: Query, slate: Slate) -> list[RecommendedItem]:
+    catalogue = query.model.catalogue
+    return [
+        RecommendedItem(
+            item_id=catalogue.ids[one.row],
+            title=catalogue.title(one.row),
+            score=round(one.score, 6),
+            rank=query.offset + at,
+            source=one.source,
+            reasons=one.reasons,
+            parts={name: round(part, 6) for name, part in one.parts.items()} if query.explain else None,
+        )
+        for at, one in enumerate(slate.items)
+    ]
+
+
+def _cursor(offset: int) -> str:
+    return base64.urlsafe_b64encode(f"from.{offset}".encode()).decode().rstrip("=")
+
+
+def _offset(replica: Replica, cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
+        offset = int(raw.removeprefix("from.")) if raw.startswith("from.") else -1
+    except (ValueError, binascii.Error):
+        offset = -1
+    if not 0 <= offset <= 10 * replica.settings.max_count:
+        raise QueryError(f"cursor: {cursor!r} is not a `next_cursor` of an earlier answer")
+    return offset

@@ -1,0 +1,1 @@
+"""From features to one score a candidate: finite, higher is better, and split into what each feature added."""

@@ -1,0 +1,36 @@
+"""Runs a replica: loads the encoder, binds, serves until a signal says stop."""
+
+import logging
+
+import uvicorn
+
+from domain.settings import ServingSettings, effective
+from embeddings.transformer import TransformerEncoder
+from serving.app import create_app
+from serving.replica import build_replica
+
+log = logging.getLogger(__name__)
+
+
+def serve(settings: ServingSettings) -> None:
+    """Runs a replica in this process.
+
+    Raises:
+        ConfigError: unsafe settings; nothing has been bound then.
+        ModelUnavailable: the text encoder cannot be loaded.
+    """
+    settings.refuse_unsafe()
+    log.info("settings: %s", effective(settings))
+    encoder = TransformerEncoder(settings.embedding_model, settings.torch_threads) if settings.search else None
+    app = create_app(build_replica(settings, encoder))
+    config = uvicorn.Config(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        access_log=False,  # /metrics counts requests by route and status
+        timeout_graceful_shutdown=5,
+    )
+    uvicorn.Server(config).run()

@@ -1,0 +1,76 @@
+"""The exposure log: what each slate showed goes to `exposures`, off the request path."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import msgspec
+
+from domain.exposures import ExposedItem, Exposure
+from serving import metrics
+from serving.intake import Intake
+from serving.pipeline import Slate
+from serving.query import Query
+
+log = logging.getLogger(__name__)
+
+BUFFERED = 10_000
+"""Exposures kept while Kafka is away, a few megabytes; what comes on top is dropped and counted."""
+
+
+class ExposureLog:
+    """Writes exposures in the background, in order. Losing one never costs anybody their slate."""
+
+    def __init__(self, intake: Intake, topic: str) -> None:
+        self._intake = intake
+        self._topic = topic
+        self._queue: asyncio.Queue[Exposure] = asyncio.Queue(BUFFERED)
+        self._task: asyncio.Task[None] | None = None
+
+    def note(self, exposure: Exposure) -> None:
+        """Queues one exposure."""
+        try:
+            self._queue.put_nowait(exposure)
+        except asyncio.QueueFull:
+            metrics.exposures_dropped.inc()
+
+    async def start(self) -> None:
+        """Begins to write."""
+        self._task = asyncio.create_task(self._write())
+
+    async def stop(self) -> None:
+        """Stops; what is queued is given a second."""
+        if self._task is not None:
+            try:
+                await asyncio.wait_for(self._queue.join(), 1.0)
+            except TimeoutError:
+                metrics.exposures_dropped.inc(self._queue.qsize())
+            self._task.cancel()
+
+    async def _write(self) -> None:
+        while True:
+            exposure = await self._queue.get()
+            try:
+                await self._intake.send(self._topic, exposure.user_id, msgspec.json.encode(exposure))
+            except Exception:
+                metrics.exposures_dropped.inc()
+                log.exception("an exposure was lost")
+            finally:
+                self._queue.task_done()
+
+
+def exposure_of(recommendation_id: str, query: Query, slate: Slate, context: Mapping[str, str] | None) -> Exposure:
+    """Returns the record of a slate. Every item is certain to be shown (propensity 1) until slots explore."""
+    ids = query.model.catalogue.ids
+    return Exposure(
+        recommendation_id=recommendation_id,
+        user_id=query.user_id,
+        shown_at=query.now_ms,
+        scenario=query.scenario,
+        variant=query.model.settings.variant,
+        fallback=slate.fallback,
+        items=[
+            ExposedItem(ids[one.row], query.offset + at, one.score, one.source) for at, one in enumerate(slate.items)
+        ],
+        context=dict(context) if context else None,
+    )

@@ -1,0 +1,23 @@
+"""Candidate generation: each source names items worth a look, from one kind of evidence.
+
+A source is a function of the query; adding one is a file here, a line in SOURCES and a test. The pipeline
+runs them in this order; one that fails or comes too late is named in the answer and in the metrics.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving.query import Query
+from serving.sources import covisitation, fresh, popularity, profile_ann
+
+Source = Callable[[Query, int], NDArray[np.int64]]
+"""Takes the query and a limit; returns at most that many distinct rows, the best first."""
+
+SOURCES: dict[str, Source] = {
+    "covisitation": covisitation.retrieve,
+    "profile": profile_ann.retrieve,
+    "popularity": popularity.retrieve,
+    "fresh": fresh.retrieve,
+}

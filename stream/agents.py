@@ -1,0 +1,130 @@
+"""The agents: for each batch of a topic, decode, call, write. They never raise into Faust.
+
+An exception inside a Faust agent acknowledges what it was working on. So whatever goes wrong in a batch
+that is not one record's fault ends the process (`leave`), and the batch is read again.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from domain.codecs import pack
+from domain.errors import EventError
+from domain.log_reader import Record
+from domain.settings import StreamSettings
+from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
+from embeddings.encoder import TextEncoder
+from embeddings.item_embedding import text_hash
+from stream import metrics
+from stream.dead_letters import DeadLetterGuard, dead_letter
+from stream.item_embedder import embed, needs_embedding, read_items
+from stream.outbox import Effects, Outbox, Write, leave
+from stream.owned_partitions import OwnedPartitions
+from stream.partition_state import PartitionState
+from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions
+from stream.user_changes import apply_user_changes
+
+log = logging.getLogger(__name__)
+
+Refused = Sequence[tuple[Record, EventError]]
+Handler = Callable[[int, Sequence[Record]], Coroutine[Any, Any, None]]
+
+
+class Agents:
+    """The bodies of the three agents, with what they share."""
+
+    def __init__(
+        self,
+        settings: StreamSettings,
+        outbox: Outbox,
+        encoder: TextEncoder,
+        users: OwnedPartitions[PartitionState],
+        items: OwnedPartitions[dict[str, bytes]],
+    ) -> None:
+        self._settings = settings
+        self._outbox = outbox
+        self._encoder = encoder
+        self._users = users
+        self._items = items
+        self._rules = Rules(settings.all_interaction_types(), settings.profile_size)
+        self._guard = DeadLetterGuard(settings.dead_letter_max_share)
+
+    async def interactions(self, partition: int, records: Sequence[Record]) -> None:
+        """Updates profiles and signals."""
+        state = await self._users.get(partition)
+        outcome = apply_interactions(state, records, self._rules)
+        signals = self._settings.topic(ITEM_SIGNALS)
+        forwarded = [self._sent_again(one.user_id, _key(record), one) for record, one in outcome.forwarded]
+        shares = [Write(signals, item.encode(), pack(one), partition) for item, one in outcome.signals.items()]
+        await self._put(records, outcome.refused, [*forwarded, *shares], outcome.profiles)
+        for (kind, became), count in outcome.counted.items():
+            metrics.interactions.labels(kind, became).inc(count)
+
+    async def user_changes(self, partition: int, records: Sequence[Record]) -> None:
+        """Erases, merges, opts out and in."""
+        outcome = apply_user_changes(await self._users.get(partition), records)
+        moved = [self._sent_again(one.user_id, guest, one) for guest, one in outcome.moved]
+        await self._put(records, outcome.refused, moved, outcome.profiles)
+
+    async def items(self, partition: int, records: Sequence[Record]) -> None:
+        """Embeds items whose text changed, a part of the batch at a time, so that the first are early."""
+        known = await self._items.get(partition)
+        batch = read_items(records)
+        topic = self._settings.topic(ITEM_EMBEDDINGS)
+        gone = [Write(topic, one.encode(), None) for one in sorted(batch.deleted) if known.pop(one, None)]
+        await self._put(records, batch.refused, gone, {})
+        todo = needs_embedding(batch.changed, known, self._encoder.version)
+        started = perf_counter()
+        for at in range(0, len(todo), self._settings.embedding_batch):
+            part = todo[at : at + self._settings.embedding_batch]
+            # In a thread: torch lets go of the interpreter, so clicks are processed meanwhile.
+            encoded = await asyncio.to_thread(embed, self._encoder, part)
+            await self._outbox.put(Effects([Write(topic, i.encode(), raw) for i, raw in encoded.items()]))
+            known |= {one.item_id: text_hash(self._encoder.version, one.text()) for one in part}
+        if todo:
+            took = perf_counter() - started
+            metrics.items_embedded.inc(len(todo))
+            metrics.embedding_seconds.inc(took)
+            log.info("embedded %d items of partition %d, %.0f a second", len(todo), partition, len(todo) / took)
+
+    async def _put(
+        self, records: Sequence[Record], refused: Refused, first: Sequence[Write], profiles: dict[str, bytes]
+    ) -> None:
+        dead = [dead_letter(self._settings.topic(DEAD_LETTERS), record, error) for record, error in refused]
+        topic = self._settings.topic(USER_PROFILES)
+        then = [Write(topic, user.encode(), raw) for user, raw in profiles.items()]
+        metrics.profile_bytes.inc(sum(map(len, profiles.values())))
+        for record, error in refused:
+            metrics.dead_letters.labels(record.topic, error.reason).inc()
+            log.warning("dead letter %s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+        await self._outbox.put(Effects([*dead, *first], then))
+        self._guard.saw(len(records) - len(refused), len(refused))
+
+    def _sent_again(self, user_id: str, guest: str, interaction: msgspec.Struct) -> Write:
+        topic = self._settings.topic(INTERACTIONS)
+        headers = [(MERGED_HEADER, guest.encode())]
+        return Write(topic, user_id.encode(), msgspec.json.encode(interaction), headers=headers)
+
+
+async def consume(name: str, stream: Any, handle: Handler) -> None:  # noqa: ANN401
+    """Runs one agent: every batch of a stream through its handler, until the worker stops."""
+    batches: AsyncIterator[Any] = stream.events()
+    async for event in batches:
+        records: Sequence[Record] = event.value
+        started = perf_counter()
+        try:
+            await handle(records[0].partition, records)
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            leave(f"the {name} agent failed on {records[0].topic}/{records[0].partition}@{records[0].offset}")
+        metrics.batch_records.labels(name).observe(len(records))
+        metrics.batch_seconds.labels(name).observe(perf_counter() - started)
+
+
+def _key(record: Record) -> str:
+    return (record.key or b"").decode("utf-8", "replace")

@@ -1,0 +1,152 @@
+"""Faust, taught to hand an agent whole batches of records. The one module that touches Faust's internals.
+
+Stock Faust spends four asyncio tasks and a dozen loop turns on each Kafka message (about 90 µs), and its
+fetches ask the broker to hold an empty answer for 1.5 s. `BatchConsumer` makes one Faust message of all
+the records of a partition that one fetch brought, so that cost is paid once a batch, and the batch grows
+with the load. What had to change for it, and why it is sound:
+
+* `getmany` yields one message for each partition and fetch; its value is the list of records, its offset
+  the last record's.
+* `_add_gap` does nothing and `_new_offset` gives the highest acknowledged offset plus one. Stock Faust
+  commits runs of consecutive offsets, and batches leave holes by design. Highest-plus-one is right because
+  each topic has one agent with concurrency 1, which acknowledges a partition's batches in order.
+* `_commit` first waits until everything that the acknowledged batches gave rise to is durable in Kafka
+  (`Outbox.flush`). That is the promise "no event is acknowledged before its effects are durable".
+
+Written against faust-streaming 0.15.3 (pinned); tests/integration/test_worker.py holds it on a real broker.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+from domain.log_reader import Record
+from stream.outbox import Outbox
+
+MAX_BATCH = 2_000
+"""Records in one batch at most: some 50 ms of work, so a rebalance never waits long for one."""
+
+
+class RecordsSchema(faust.Schema):  # type: ignore[misc]
+    """Passes a batch through untouched: agents decode for themselves, so that one bad record harms no other."""
+
+    def loads_key(self, app: Any, message: Any, **_: Any) -> None:  # noqa: ANN401
+        """A batch has no key of its own."""
+
+    def loads_value(self, app: Any, message: Any, **_: Any) -> Sequence[Record]:  # noqa: ANN401
+        """Returns the batch."""
+        records: Sequence[Record] = message.value
+        return records
+
+
+class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread that talks to Kafka, with our own bound on how long a broker may hold an empty fetch."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:  # noqa: ANN401
+        consumer = super()._create_worker_consumer(transport)
+        # Faust hard-codes 1,500 ms; aiokafka reads the attribute when it starts its fetcher.
+        consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms  # noqa: SLF001
+        return consumer
+
+
+class BatchConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer, with one message for each partition and fetch."""
+
+    def _new_consumer_thread(self) -> BatchConsumerThread:
+        return BatchConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, ConsumerMessage]]:  # noqa: ASYNC109
+        """Yields the next fetch, a batch a partition, unless a rebalance intervenes."""
+        fetched, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if fetched is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        for tp, records in fetched.items():
+            wanted = active is None or tp in active or tp in self._buffered_partitions
+            for batch in _batches(records) if wanted else ():
+                if not self.flow_active or self.app.consumer_generation_id != generation:
+                    return
+                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                yield tp, self._message(tp, batch)
+
+    def _message(self, tp: TP, batch: Sequence[Record]) -> ConsumerMessage:
+        last = batch[-1]
+        return ConsumerMessage(
+            tp.topic,
+            tp.partition,
+            last.offset,
+            last.timestamp / 1000,
+            0,
+            [],
+            None,
+            batch,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=self.app.consumer_generation_id,
+        )
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Holes between batches are no gaps."""
+
+    def _new_offset(self, tp: TP) -> int | None:
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        highest: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return highest + 1
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        await self.app.outbox.flush()
+        committed: bool = await super()._commit(offsets)
+        return committed
+
+
+class BatchTransport(driver.Transport):  # type: ignore[misc]
+    """Faust's Kafka transport with our consumer."""
+
+    Consumer = BatchConsumer
+
+
+class BatchApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose agents receive `Sequence[Record]`, one partition's at a time.
+
+    Attributes:
+        fetch_max_wait_ms: how long a broker may hold an empty fetch.
+        outbox: where the agents put what they write; lives as long as the app.
+    """
+
+    fetch_max_wait_ms: int
+    outbox: Outbox
+
+    async def on_start(self) -> None:
+        """Connects the outbox before the first batch can come."""
+        await super().on_start()
+        await self.outbox.start()
+
+    async def on_stop(self) -> None:
+        """Stops consuming, which finishes the batches and commits them; then closes the outbox."""
+        await super().on_stop()
+        await self.outbox.stop()
+
+    def _new_transport(self) -> BatchTransport:
+        return BatchTransport(self.conf.broker_consumer, self)  # no loop: it is found when the app runs
+
+    def batch_topic(self, name: str) -> Any:  # noqa: ANN401
+        """Returns the channel of an existing topic that yields batches."""
+        return self.topic(name, schema=RecordsSchema(allow_empty=True))
+
+
+def _batches(records: Sequence[Record]) -> list[list[Record]]:
+    remaining = iter(records)
+    return list(iter(lambda: list(islice(remaining, MAX_BATCH)), []))

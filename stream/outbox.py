@@ -1,0 +1,122 @@
+"""What a worker writes to Kafka, in order, and the barrier that commits wait behind.
+
+Agents put the effects of a batch here and go on; one task writes them. A batch's effects go in two steps:
+first signals, dead letters and forwarded events, and only when Kafka has them, the profiles. So a profile
+that reflects an offset proves that everything else which that offset gave rise to is durable, and a
+redelivered event can be recognised by its user's profile alone.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+log = logging.getLogger(__name__)
+
+QUEUED_BATCHES = 4
+"""Batches of effects that may wait while one is written; a full queue slows the agents down."""
+
+EXIT_BROKEN = 70
+"""Exit code (EX_SOFTWARE) of a worker that cannot write; its supervisor starts it again from the last commit."""
+
+
+class Write(NamedTuple):
+    """One record to be written. `partition` None lets the key decide."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    partition: int | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Effects(NamedTuple):
+    """What one batch gives rise to: `first` must be durable before any of `then` is sent."""
+
+    first: Sequence[Write]
+    then: Sequence[Write] = ()
+
+
+class Outbox:
+    """Writes effects in the order in which they were put.
+
+    A broker that is away is waited for. Anything else that goes wrong ends the process at once
+    (`os._exit`): the effects' events were not committed, so they are read again after the restart, whereas
+    an exception inside a Faust agent would have them acknowledged and lost.
+    """
+
+    def __init__(self, kafka_options: dict[str, Any]) -> None:
+        self._options = kafka_options
+        self._producer: AIOKafkaProducer | None = None
+        self._queue: asyncio.Queue[Effects] = asyncio.Queue(QUEUED_BATCHES)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connects to Kafka and begins to write."""
+        # aiokafka sends one batch at a time for each partition, so order holds without idempotence, which
+        # the embedded broker does not offer to it; a batch sent twice writes the same values twice.
+        self._producer = AIOKafkaProducer(**self._options, acks="all", max_batch_size=262_144, linger_ms=0)
+        await self._producer.start()
+        self._task = asyncio.create_task(self._write_all(self._producer))
+
+    async def put(self, effects: Effects) -> None:
+        """Queues the effects of one batch; waits while the queue is full."""
+        await self._queue.put(effects)
+
+    async def flush(self) -> None:
+        """Returns when everything put so far is durable in Kafka."""
+        await self._queue.join()
+
+    async def stop(self) -> None:
+        """Writes what is queued and disconnects."""
+        if self._task is not None and self._producer is not None:
+            await self.flush()
+            self._task.cancel()
+            await self._producer.stop()
+
+    async def _write_all(self, producer: AIOKafkaProducer) -> None:
+        try:
+            while True:
+                effects = await self._queue.get()
+                await _write(producer, effects.first)
+                await _write(producer, effects.then)
+                self._queue.task_done()
+        except asyncio.CancelledError:
+            raise
+        except BaseException:
+            leave("the worker cannot write its results")
+
+
+def leave(why: str) -> None:
+    """Ends the process without letting anything be acknowledged. Call it from an except block."""
+    log.critical("%s; ending the worker, which starts again from its last commit", why, exc_info=True)
+    logging.shutdown()
+    os._exit(EXIT_BROKEN)
+
+
+async def _write(producer: AIOKafkaProducer, writes: Sequence[Write]) -> None:
+    pending = list(writes)
+    pause_s = 0.1
+    while pending:
+        results = await asyncio.gather(*[_send(producer, one) for one in pending], return_exceptions=True)
+        failed = [one for one, result in zip(pending, results, strict=True) if isinstance(result, BaseException)]
+        for result in results:
+            if isinstance(result, BaseException) and not (isinstance(result, KafkaError) and result.retriable):
+                raise result
+        # Only a suffix may be left out: a later value of a key must never be overtaken by an earlier one.
+        pending = pending[pending.index(failed[0]) :] if failed else []
+        if pending:
+            log.warning("Kafka is not reachable; %d records wait %.1f s", len(pending), pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, 5.0)
+
+
+async def _send(producer: AIOKafkaProducer, write: Write) -> None:
+    sent = await producer.send(
+        write.topic, write.value, key=write.key, partition=write.partition, headers=list(write.headers)
+    )
+    await sent

@@ -1,0 +1,36 @@
+"""The states of the partitions that this worker owns now; restored on first use, dropped on revocation."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+State = TypeVar("State")
+
+
+class OwnedPartitions(Generic[State]):
+    """Holds one state for each owned partition.
+
+    A partition that is revoked is forgotten at once, even if it comes back in the same rebalance: another
+    worker may have owned it in between, and what it wrote must be read.
+    """
+
+    def __init__(self, restore: Callable[[int], Awaitable[State]]) -> None:
+        self._restore = restore
+        self._states: dict[int, State] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, partition: int) -> State:
+        """Returns the partition's state, reading it from Kafka the first time."""
+        if partition not in self._states:
+            async with self._lock:  # the agents of interactions and of users share one state
+                if partition not in self._states:
+                    self._states[partition] = await self._restore(partition)
+        return self._states[partition]
+
+    def drop(self, partitions: set[int]) -> None:
+        """Forgets revoked partitions."""
+        for partition in partitions:
+            self._states.pop(partition, None)
+
+    def __len__(self) -> int:
+        return len(self._states)

@@ -1,0 +1,120 @@
+"""What a batch of interactions does to a partition's state. Pure: no Kafka, no clock, no HTTP.
+
+The stream worker calls this, and so does the backtest: there is no second implementation.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from domain.codecs import pack
+from domain.errors import EventError, MalformedEvent
+from domain.interactions import Interaction, InteractionType, decode_interaction
+from domain.log_reader import Record
+from domain.profile import Insertion, Profile, insert, moved_to, touch_of
+from learning.signals import ItemSignals, learn, predecessors, pulls
+from stream.partition_state import PartitionState
+
+MERGED_HEADER = "freshet-merged-from"
+"""On a record that was sent again under a login's key: the guest's signals have counted already."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the outcome depends on besides the log."""
+
+    types: Mapping[str, InteractionType]
+    profile_size: int
+
+
+@dataclass
+class Outcome:
+    """What one batch led to.
+
+    Attributes:
+        profiles: users whose profile is new, encoded.
+        signals: items whose share is new.
+        refused: records that could not be used, and why.
+        forwarded: events of merged guests, as they go on under the login's id.
+        counted: interactions by type and what became of them.
+    """
+
+    profiles: dict[str, bytes] = field(default_factory=dict)
+    signals: dict[str, ItemSignals] = field(default_factory=dict)
+    refused: list[tuple[Record, EventError]] = field(default_factory=list)
+    forwarded: list[tuple[Record, Interaction]] = field(default_factory=list)
+    counted: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+def apply_interactions(state: PartitionState, records: Sequence[Record], rules: Rules) -> Outcome:
+    """Applies one partition's records, in offset order, to its state.
+
+    Args:
+        state: the partition's state; it is changed in place.
+        records: the batch. Their timestamps are when they reached Kafka and stand in for the present.
+        rules: the settings that matter.
+
+    Returns:
+        What has to be written: each touched user and item once, however many events they had.
+    """
+    outcome = Outcome()
+    profiles: dict[str, Profile] = {}
+    for record in records:
+        try:
+            interaction = _decoded(record, rules)
+        except EventError as error:
+            outcome.refused.append((record, error))
+            continue
+        user_id = interaction.user_id
+        profile = profiles.get(user_id) or state.profile(user_id)
+        if record.offset > profile.position:  # else: redelivered after all its effects were durable
+            profiles[user_id] = _apply(state, profile, record, interaction, rules, outcome)
+    outcome.profiles = {user_id: pack(profile) for user_id, profile in profiles.items()}
+    state.profiles.update(outcome.profiles)
+    return outcome
+
+
+def _apply(  # noqa: PLR0913  (the batch's working set)
+    state: PartitionState,
+    profile: Profile,
+    record: Record,
+    interaction: Interaction,
+    rules: Rules,
+    outcome: Outcome,
+) -> Profile:
+    became = "forwarded"
+    if profile.merged_into is not None:
+        outcome.forwarded.append((record, msgspec.structs.replace(interaction, user_id=profile.merged_into)))
+    else:
+        touch = touch_of(interaction, record.offset)
+        leaves_trace = rules.types[touch.type].weight != 0
+        before = profile.touches
+        if leaves_trace:
+            profile, insertion = insert(profile, touch, rules.profile_size)
+            became = insertion.value
+            if insertion is Insertion.NEW and pulls(touch, rules.types) and not _merged(record):
+                signals = state.signals.setdefault(touch.item_id, ItemSignals())
+                learn(signals, touch, predecessors(before, touch, rules.types))
+                outcome.signals[touch.item_id] = signals
+        else:
+            became = "noted"
+    counter = (interaction.type, became)
+    outcome.counted[counter] = outcome.counted.get(counter, 0) + 1
+    return moved_to(profile, record.offset, record.timestamp)
+
+
+def _decoded(record: Record, rules: Rules) -> Interaction:
+    if record.value is None:
+        raise MalformedEvent("the record has no value; an interaction cannot be deleted, only its user erased")
+    interaction = decode_interaction(record.value, record.timestamp, rules.types)
+    if record.key != interaction.user_id.encode():
+        raise MalformedEvent(
+            f"user_id: the record's key is {record.key!r} but user_id is {interaction.user_id!r};"
+            " interactions are keyed by user_id, or a user's events would be spread over partitions"
+        )
+    return interaction
+
+
+def _merged(record: Record) -> bool:
+    return any(name == MERGED_HEADER for name, _ in record.headers)
