@@ -41,7 +41,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
             A profile with a lower position never replaces one with a higher.
         changes_position: the same for the `users` topic.
         arrived_ms: when the newest reflected record reached Kafka, epoch milliseconds; for freshness.
-        forgotten_until: events dated up to this time are forgotten and stay out; 0 for never erased.
+        forgotten_until: events dated up to this time are forgotten and stay out; -1 for never erased.
         opted_out: nothing is remembered until the user opts in again.
         merged_into: the login that took over this guest; later events of the guest go there.
     """
@@ -50,7 +50,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True):
     position: int = -1
     changes_position: int = -1
     arrived_ms: int = 0
-    forgotten_until: int = 0
+    forgotten_until: int = -1
     opted_out: bool = False
     merged_into: str | None = None
 

@@ -54,14 +54,7 @@ class Follower:
     async def _follow(self) -> None:
         pause_s = 0.2
         while True:
-            consumer = AIOKafkaConsumer(
-                **self._settings.kafka_options(),
-                group_id=None,
-                enable_auto_commit=False,
-                auto_offset_reset="earliest",
-                fetch_max_wait_ms=self._settings.fetch_max_wait_ms,
-                max_partition_fetch_bytes=8_388_608,
-            )
+            consumer = new_consumer(self._settings)
             try:
                 await consumer.start()
                 await self._read(consumer)
@@ -74,8 +67,7 @@ class Follower:
             pause_s = min(pause_s * 2, 5.0)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
-        partitions = await self._partitions(consumer)
-        consumer.assign(partitions)
+        partitions = await assign_all(consumer, self._settings)
         started = perf_counter()
         await read_to_end(consumer, partitions, self._model.apply)
         self._model.live = True
@@ -94,17 +86,6 @@ class Follower:
         finally:
             probe.cancel()
             self._tasks.remove(probe)
-
-    async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
-        await consumer.topics()  # fetches what partitions_for_topic knows
-        found: list[TopicPartition] = []
-        for name in FOLLOWED:
-            topic = self._settings.topic(name)
-            numbers = consumer.partitions_for_topic(topic)
-            if not numbers:
-                raise TopicError(f"topic {topic} does not exist; run: freshet topics create")
-            found += [TopicPartition(topic, number) for number in sorted(numbers)]
-        return found
 
     async def _probe(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         while True:
@@ -125,3 +106,33 @@ class Follower:
             log.warning("Kafka is away: answering from memory" if stale else "Kafka is back")
         self.stale = stale
         metrics.stale.set(stale)
+
+
+def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
+    """Returns a consumer that belongs to no group and commits nothing."""
+    return AIOKafkaConsumer(
+        **settings.kafka_options(),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        max_partition_fetch_bytes=8_388_608,
+    )
+
+
+async def assign_all(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> list[TopicPartition]:
+    """Assigns every partition of the followed topics to a started consumer and returns them.
+
+    Raises:
+        TopicError: a topic does not exist.
+    """
+    await consumer.topics()  # fetches what partitions_for_topic knows
+    found: list[TopicPartition] = []
+    for name in FOLLOWED:
+        topic = settings.topic(name)
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise TopicError(f"topic {topic} does not exist; run: freshet topics create")
+        found += [TopicPartition(topic, number) for number in sorted(numbers)]
+    consumer.assign(found)
+    return found

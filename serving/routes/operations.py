@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from domain.answers import json
 from serving.read_model import summary
 from serving.routes.common import answered, replica_of
+from serving.state_hash import state_hashes
 
 router = APIRouter(tags=["operations"])
 
@@ -29,6 +30,12 @@ async def ready(request: Request) -> Response:
         "holds": summary(replica.model),
     }
     return Response(json(told), 200 if is_ready else 503, media_type="application/json")
+
+
+@router.get("/v1/state/hash", response_model=None)
+async def state_hash(request: Request) -> Response:
+    """One hash for each state this replica holds; equal on every replica that has read the same."""
+    return answered(state_hashes(replica_of(request).model))
 
 
 @router.get("/metrics", response_model=None)

@@ -1,0 +1,33 @@
+"""Runs a stream worker in this process until a signal says stop."""
+
+import logging
+
+import faust
+import mode.loop
+
+from domain.settings import StreamSettings
+from embeddings.transformer import TransformerEncoder
+from stream.app import create_app
+from stream.topic_admin import check_topics
+
+log = logging.getLogger(__name__)
+
+
+def work(settings: StreamSettings) -> None:
+    """Runs a worker; returns by SystemExit when it is told to stop, after finishing its batches.
+
+    Raises:
+        TopicError: a topic is missing or has the wrong shape; nothing has been read then.
+        ModelUnavailable: the text encoder cannot be loaded.
+    """
+    check_topics(settings)
+    mode.loop.use("uvloop")
+    encoder = TransformerEncoder(settings.embedding_model, settings.torch_threads, settings.embedding_batch)
+    worker = faust.Worker(
+        create_app(settings, encoder),
+        loglevel=settings.log_level,
+        override_logging=False,  # the command line has set it up
+        redirect_stdouts=False,
+        quiet=True,
+    )
+    worker.execute_from_commandline()
