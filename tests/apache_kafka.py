@@ -40,9 +40,7 @@ class ApacheKafka:
         self._port, controller_port = _free_ports()
         self.bootstrap_servers = f"127.0.0.1:{self._port}"
         self._properties = folder / "server.properties"
-        self._properties.write_text(
-            PROPERTIES.format(port=self._port, controller_port=controller_port, folder=folder)
-        )
+        self._properties.write_text(PROPERTIES.format(port=self._port, controller_port=controller_port, folder=folder))
         self._environment = os.environ | {"KAFKA_HEAP_OPTS": "-Xmx512m", "LOG_DIR": str(folder / "logs")}
         cluster = self._tool("kafka-storage.sh", "random-uuid").strip()
         self._tool("kafka-storage.sh", "format", "--standalone", "-t", cluster, "-c", str(self._properties))

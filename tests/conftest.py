@@ -1,5 +1,6 @@
 """What all tests share: a clean environment, Hypothesis' profile, brokers and topics of their own."""
 
+import gc
 import os
 import uuid
 import warnings
@@ -34,6 +35,13 @@ KAFKA_HOME = os.environ.get("KAFKA_HOME")
 def pytest_configure(config: pytest.Config) -> None:
     """Lets pass that kafka-python 3.0.12 leaves a refused connection's socket to the garbage collector."""
     config.addinivalue_line("filterwarnings", "ignore:unclosed <socket.socket:ResourceWarning")
+
+
+def pytest_sessionfinish() -> None:
+    """Collects the last of them while the filter above still stands; pytest itself collects after it fell."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "unclosed <socket.socket", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
