@@ -155,7 +155,11 @@ def _accepts(port: int) -> bool:
 def broker(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Loopback port; 0 takes a free one.")] = 9092,
 ) -> None:
-    """Runs the embedded broker until Ctrl-C. It keeps all in memory: for trying out, not for production."""
+    """Run the embedded broker until Ctrl-C.
+
+    It keeps everything in memory and forgets it at its end: for trying out, not for production.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the `with` below ends in order
     with EmbeddedBroker(port) as running:
         typer.echo(f"Broker at {running.bootstrap_servers}; Ctrl-C ends it and everything that it holds.")
         status = running.wait()

@@ -117,6 +117,10 @@ class Client:
         """Returns what is remembered of a user; an empty profile for a stranger."""
         return self._http.get(ProfileAnswer, f"{_user(user_id)}/profile", {})
 
+    def state_hashes(self) -> dict[str, str]:
+        """Returns one hash for each state that the replica holds; equal on replicas that read the same."""
+        return self._http.get(dict[str, str], "/v1/state/hash", {})
+
     def close(self) -> None:
         """Closes the connections."""
         self._http.close()

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Fields = Mapping[str, object]
 
+AFTER_ERROR_S = 3.0
+"""How long a `with` block that ends in an error, such as Ctrl-C, waits for what is on its way."""
+
 
 class Emitter:
     """Sends to Kafka in the background; thread-safe; a context manager.
@@ -113,7 +116,7 @@ class Emitter:
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
         try:
-            self.close()
+            self.close(30.0 if error is None else AFTER_ERROR_S)
         except DeliveryError as lost:
             if error is None:
                 raise
