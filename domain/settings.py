@@ -82,11 +82,11 @@ class KafkaSettings(BaseSettings):
     def kafka_options(self) -> dict[str, Any]:
         """Connection arguments that kafka-python and aiokafka both take."""
         options: dict[str, Any] = {
-            "bootstrap_servers": self.bootstrap_servers.split(","),
+            "bootstrap_servers": [one.strip() for one in self.bootstrap_servers.split(",") if one.strip()],
             "security_protocol": self.security_protocol,
         }
         if self.security_protocol.endswith("SSL"):
-            options["ssl_context"] = ssl.create_default_context(cafile=self.ssl_cafile)
+            options["ssl_context"] = self._ssl_context()
         if self.security_protocol.startswith("SASL"):
             if self.sasl_username is None or self.sasl_password is None:
                 raise ConfigError(
@@ -99,6 +99,12 @@ class KafkaSettings(BaseSettings):
                 "sasl_plain_password": self.sasl_password.get_secret_value(),
             }
         return options
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self.ssl_cafile)
+        except OSError as error:  # an SSLError is one
+            raise ConfigError(f"FRESHET_SSL_CAFILE={self.ssl_cafile}: no certificates in it: {error}") from None
 
 
 class StreamSettings(KafkaSettings):
@@ -215,7 +221,8 @@ def load_settings(kind: type[Settings], **overrides: object) -> Settings:
         ConfigError: naming the variable, its value and what was expected.
     """
     known = {name.upper() for one in SETTINGS for name in one.model_fields} | OTHER_VARIABLES
-    unknown = sorted(k for k in os.environ if k.startswith(PREFIX) and k.removeprefix(PREFIX) not in known)
+    given = (name for name in os.environ if name.upper().startswith(PREFIX))  # pydantic ignores case as well
+    unknown = sorted(name for name in given if name.upper().removeprefix(PREFIX) not in known)
     if unknown:
         raise ConfigError(f"{unknown[0]} is not a setting of Freshet; `freshet settings` lists them all")
     try:
