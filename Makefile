@@ -1,0 +1,47 @@
+# Everything a newcomer needs, on a bare Debian with Python 3.11: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+BENCHES := embedding ingest freshness serving
+.DEFAULT_GOAL := help
+.PHONY: help install browser demo test check bench screenshots clean $(addprefix bench-,$(BENCHES))
+
+help: ## Show what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@echo "bench-NAME    One bench: $(BENCHES)"
+
+install: $(STAMP) ## Make the virtual environment in .venv
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Freshet needs Python 3.11 or newer, this is %s" % sys.version.split()[0])'
+	@echo "Making $(VENV): about 1.5 GB, a few minutes the first time."
+	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,dev]'
+	@touch $(STAMP)
+
+browser: # The page tests drive Debian's Chromium; where it cannot be installed they are skipped and say so
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		{ echo "Installing Chromium for the page tests."; apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }; } || \
+		echo "No Chromium: the page tests will be skipped (apt-get install chromium)."
+
+demo: $(STAMP) ## Start everything here and replay a real history; then open the page it names
+	@$(BIN)/freshet demo
+
+test: $(STAMP) browser ## Run the whole suite
+	@$(BIN)/pytest
+
+check: $(STAMP) ## Types, style, imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --quiet 2>/dev/null || $(BIN)/lint-imports
+
+bench: $(addprefix bench-,$(BENCHES)) ## Run every bench
+
+$(addprefix bench-,$(BENCHES)): bench-%: $(STAMP)
+	@$(BIN)/python -m bench.$*
+
+clean: ## Remove what was made
+	rm -rf $(VENV) bench/results *.egg-info .mypy_cache .ruff_cache .hypothesis
