@@ -99,7 +99,7 @@ class EmbeddedBroker:
 
     def _await_port(self, port: int, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
-        while not _accepts(port):
+        while not is_taken(port):
             status = self._process.poll()
             if status is not None:
                 raise BrokerUnavailable(f"embedded broker ended with status {status}: {self._last_words()}")
@@ -116,6 +116,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def is_taken(port: int) -> bool:
+    """Whether something listens on a loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) == 0
 
 
 def _arguments(port: int) -> list[str]:
@@ -143,13 +149,8 @@ def _binary() -> str:
 
 
 def _refuse_taken(port: int) -> None:
-    if _accepts(port):
+    if is_taken(port):
         raise ConfigError(f"port {port} of {HOST} is taken; choose another with --port, or 0 for a free one")
-
-
-def _accepts(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def broker(

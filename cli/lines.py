@@ -66,15 +66,17 @@ def csv_rows(file: IO[bytes]) -> Iterator[Line]:
     """
     text = io.TextIOWrapper(file, "utf-8-sig", errors="surrogateescape", newline="")
     rows = csv.DictReader(text, strict=True)
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield rows.line_num, MalformedEvent(f"not valid CSV: {error}")
-            continue
-        yield rows.line_num, _value_of(row)
+    try:
+        while True:
+            try:
+                value = _value_of(next(rows))
+            except StopIteration:
+                return
+            except csv.Error as error:
+                value = MalformedEvent(f"not valid CSV: {error}")
+            yield rows.reader.line_num, value  # its own counter stands still at an error
+    finally:
+        text.detach()  # the file is the caller's to close
 
 
 def scalar(cell: str) -> str | float | bool:
