@@ -49,7 +49,7 @@ class Emitter:
         Args:
             settings: how to reach it; read from FRESHET_* variables if not given.
             linger_ms: how long a record may wait for company; more gives larger batches.
-            on_error: is called with each loss, in a thread of its own; keep it short.
+            on_error: is called with each loss, in the sending thread; keep it short.
 
         Raises:
             ConfigError: a setting is wrong.
