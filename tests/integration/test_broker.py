@@ -1,9 +1,11 @@
 """The embedded broker: there when it says so, gone when its owner is gone."""
 
 import builtins
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -35,9 +37,12 @@ def test_two_live_side_by_side() -> None:
         assert one.bootstrap_servers != other.bootstrap_servers
 
 
-def test_it_ends_with_a_parent_that_is_killed() -> None:
+def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     program = "from cli.broker import EmbeddedBroker as B; b = B(); print(b.bootstrap_servers, flush=True); b.wait()"
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # a killed parent cleans nothing up
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
+    ) as parent:
         assert parent.stdout is not None
         port = port_of(parent.stdout.readline().strip())
         assert is_taken(port)
