@@ -42,9 +42,7 @@ class TransformerEncoder:
         if threads:
             torch.set_num_threads(threads)
         self._batch = batch
-        self._tokenizing = (
-            threading.Lock()
-        )  # a fast tokenizer keeps its settings in itself: one caller at a time
+        self._tokenizing = threading.Lock()  # a fast tokenizer keeps its settings in itself: one caller at a time
         source = locate(model)
         try:
             with _silence():
@@ -83,16 +81,12 @@ class TransformerEncoder:
 
     def _encode_batch(self, texts: list[str]) -> NDArray[np.float32]:
         with self._tokenizing:
-            tokens = self._tokenizer(
-                texts, padding=True, truncation=True, max_length=self._limit, return_tensors="pt"
-            )
+            tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=self._limit, return_tensors="pt")
         with torch.inference_mode():
             hidden = self._model(**tokens).last_hidden_state.float()
             mask = tokens["attention_mask"].unsqueeze(-1).float()
             # The sum has the direction of the mean, and only the direction is kept.
-            vectors: NDArray[np.float32] = torch.nn.functional.normalize(
-                (hidden * mask).sum(1), dim=1
-            ).numpy()
+            vectors: NDArray[np.float32] = torch.nn.functional.normalize((hidden * mask).sum(1), dim=1).numpy()
         return vectors
 
 

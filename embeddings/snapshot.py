@@ -1,0 +1,107 @@
+"""A saved index: a folder that appears whole or not at all, and that is read only if nothing in it changed.
+
+    manifest.json   format, dimension, count, and the sha256 of each other file
+    ids.npy         (rows,) int64; -1 for a row that was removed
+    vectors.npy     (rows, D) float32
+    main.faiss      optional: the approximate index over the first rows
+
+A snapshot only saves time: its reader can always build the index again from the log.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.errors import SnapshotCorrupt
+from embeddings.model_files import sha256_of
+
+FORMAT = 1
+MANIFEST, IDS, VECTORS, MAIN = "manifest.json", "ids.npy", "vectors.npy", "main.faiss"
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a snapshot holds. `count` counts the rows that were not removed."""
+
+    format: int
+    dimension: int
+    count: int
+    sha256: dict[str, str]
+
+
+@contextmanager
+def new_snapshot(folder: Path, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Iterator[Path]:
+    """Gives a draft folder to write further files into, and puts it in the place of `folder` at the end.
+
+    If anything fails, `folder` stays as it was. The files are not forced to disk: what a power cut leaves
+    behind is found out by its digest.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    draft.mkdir()
+    try:
+        np.save(draft / IDS, ids)
+        np.save(draft / VECTORS, vectors)
+        yield draft
+        digests = {file.name: sha256_of(file) for file in sorted(draft.iterdir())}
+        manifest = Manifest(FORMAT, vectors.shape[1], int((ids >= 0).sum()), digests)
+        (draft / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        _take_place(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def read_snapshot(folder: Path) -> tuple[Manifest, NDArray[np.int64], NDArray[np.float32]]:
+    """Checks a snapshot whole and returns its manifest and rows.
+
+    Raises:
+        SnapshotCorrupt: with the reason.
+    """
+    manifest = _manifest(folder)
+    for name, digest in manifest.sha256.items():
+        if not (folder / name).is_file():
+            raise SnapshotCorrupt(f"{folder}: {name} is missing")
+        if sha256_of(folder / name) != digest:
+            raise SnapshotCorrupt(f"{folder}: {name} is not what was saved: its sha256 differs")
+    try:
+        ids, vectors = (np.load(folder / name, allow_pickle=False) for name in (IDS, VECTORS))
+    except (OSError, ValueError, EOFError) as error:
+        raise SnapshotCorrupt(f"{folder}: {error}") from error
+    live = ids[ids >= 0]
+    if vectors.shape != (len(ids), manifest.dimension) or len(np.unique(live)) != manifest.count:
+        raise SnapshotCorrupt(f"{folder}: the rows are not those that the manifest counts")
+    return manifest, ids.astype(np.int64), vectors.astype(np.float32, copy=False)
+
+
+def _manifest(folder: Path) -> Manifest:
+    try:
+        raw = (folder / MANIFEST).read_bytes()
+        found = json.loads(raw).get("format")
+        if found != FORMAT:
+            raise SnapshotCorrupt(f"{folder}: format {found!r}; this version reads {FORMAT}")
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except FileNotFoundError:
+        raise SnapshotCorrupt(f"{folder}: no {MANIFEST}, so no snapshot was finished here") from None
+    except (OSError, ValueError, AttributeError, msgspec.MsgspecError) as error:
+        raise SnapshotCorrupt(f"{folder}: {MANIFEST}: {error}") from error
+    if not {IDS, VECTORS} <= set(manifest.sha256) <= {IDS, VECTORS, MAIN}:
+        raise SnapshotCorrupt(f"{folder}: {MANIFEST} lists other files than a snapshot has")
+    return manifest
+
+
+def _take_place(draft: Path, folder: Path) -> None:
+    """A folder that is not empty cannot be renamed over, so the old one steps aside first."""
+    if not folder.exists():
+        os.rename(draft, folder)
+        return
+    aside = draft.with_name(f"{draft.name}-old")
+    os.rename(folder, aside)
+    os.rename(draft, folder)
+    shutil.rmtree(aside, ignore_errors=True)
