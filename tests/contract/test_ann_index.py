@@ -219,7 +219,7 @@ masks = st.none() | st.lists(st.booleans(), max_size=70).map(lambda bits: np.arr
 
 
 @every_kind
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(changes=changes, query=st.integers(0, 9), k=st.integers(0, 70), allowed=masks)
 def test_any_sequence_of_changes_finds_what_the_definition_says(make, changes, query, k, allowed):
     index, held = make(4), {}
