@@ -15,7 +15,6 @@ from domain.errors import ModelUnavailable
 from embeddings.model_files import check_default, default_model
 from embeddings.transformer import TransformerEncoder
 
-
 TITLES = [
     "Toy Story (1995) animation children comedy",
     "",
