@@ -4,10 +4,8 @@
 everything when it ends; production is Apache Kafka.
 """
 
-import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -16,21 +14,10 @@ from typing import Annotated, Self
 
 import typer
 
+from cli.children import Child
 from domain.errors import BrokerUnavailable, ConfigError
 
 HOST = "127.0.0.1"
-
-# Runs between fork and the broker in a process of its own, because code in the forked copy of a threaded
-# Python is unsafe. PR_SET_PDEATHSIG (1) survives exec: a killed parent leaves no broker behind.
-_LAUNCH = """
-import os, signal, sys
-if sys.platform == "linux":
-    import ctypes
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if os.getppid() != int(sys.argv[1]):
-        sys.exit("the parent ended before the broker began")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class EmbeddedBroker:
@@ -52,7 +39,8 @@ class EmbeddedBroker:
 
         Raises:
             ConfigError: the broker's wheel is not installed, or the port is taken.
-            BrokerUnavailable: it ended or did not listen in time; the message has its last words.
+            ChildEnded: it ended at once; the message has its last words.
+            BrokerUnavailable: it did not listen in time.
         """
         binary = _binary()
         port = port or free_port()
@@ -60,15 +48,8 @@ class EmbeddedBroker:
         self.bootstrap_servers = f"{HOST}:{port}"
         self._folder = tempfile.TemporaryDirectory(prefix="freshet-broker-")
         self.log_path = Path(self._folder.name) / "broker.log"
-        with self.log_path.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
-                [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), binary, *_arguments(port)],
-                cwd=self._folder.name,  # the broker reads a .env from where it runs
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C goes to the parent, which closes in order
-            )
+        # The broker reads a .env from where it runs: its log's folder, which is empty.
+        self._child = Child("the embedded broker", [binary, *_arguments(port)], self.log_path)
         try:
             self._await_port(port, start_timeout_s)
         except BaseException:
@@ -78,17 +59,15 @@ class EmbeddedBroker:
     @property
     def pid(self) -> int:
         """Its process id."""
-        return self._process.pid
+        return self._child.pid
 
     def wait(self) -> int:
         """Waits until the broker ends by itself and returns its exit status."""
-        return self._process.wait()
+        return self._child.wait()
 
     def close(self) -> None:
         """Ends the broker and forgets all that it held. Closing twice does nothing."""
-        if self._process.poll() is None:
-            os.kill(self._process.pid, signal.SIGKILL)  # it holds nothing that a slower end would save
-            self._process.wait()
+        self._child.kill()  # it holds nothing that a slower end would save
         self._folder.cleanup()
 
     def __enter__(self) -> Self:
@@ -100,15 +79,10 @@ class EmbeddedBroker:
     def _await_port(self, port: int, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not is_taken(port):
-            status = self._process.poll()
-            if status is not None:
-                raise BrokerUnavailable(f"embedded broker ended with status {status}: {self._last_words()}")
+            self._child.check()
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(f"embedded broker: no listener on port {port} after {timeout_s:g} s")
             time.sleep(0.005)
-
-    def _last_words(self) -> str:
-        return self.log_path.read_text(errors="replace")[-500:].strip() or "it printed nothing"
 
 
 def free_port() -> int:

@@ -98,8 +98,9 @@ class Demo:
         with tqdm(total=total, desc=doing, unit=f" {unit}", disable=None, leave=False) as bar:
 
             def done() -> bool:
-                bar.update(min(count(), total) - bar.n)
-                return bool(bar.n >= total)
+                counted = count()
+                bar.update(min(counted, total) - bar.n)
+                return counted >= total
 
             self._until(done)
 

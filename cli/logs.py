@@ -2,7 +2,7 @@
 
 import logging
 
-QUIET = ("aiokafka", "kafka", "faust", "mode", "asyncio", "httpx", "transformers")
+QUIET = ("faiss", "stream.batching", "aiokafka", "kafka", "faust", "mode", "asyncio", "httpx", "transformers")
 
 
 def set_up_logging(level: str) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import typer
 
-from cli import broker, data, emit, importing, serve, settings, state, stream, topics
+from cli import broker, data, demo, emit, importing, serve, settings, state, stream, topics
 from domain.errors import FreshetError
 
 COMMANDS: tuple[tuple[str, Callable[..., None] | typer.Typer], ...] = (
+    ("demo", demo.demo),
     ("topics", topics.app),
     ("stream", stream.stream),
     ("serve", serve.serve),

@@ -11,7 +11,9 @@ from domain.settings import ServingSettings, load_settings
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to bind to; else FRESHET_HOST.")] = None,
     port: Annotated[int | None, typer.Option(help="Port of the API; else FRESHET_PORT.")] = None,
-    bootstrap_servers: Annotated[str | None, typer.Option(help="Kafka's addresses; else FRESHET_BOOTSTRAP_SERVERS.")] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Kafka's addresses; else FRESHET_BOOTSTRAP_SERVERS.")
+    ] = None,
 ) -> None:
     """Run a serving replica: reads the derived topics into memory and answers over HTTP.
 

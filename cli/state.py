@@ -25,7 +25,7 @@ def hash_(
     The topics are read to their end, as a replica does on its start. The same log gives the same hashes,
     whatever was killed, restarted, sent twice or read in another order on the way.
     """
-    hashes = _of_replica(url, api_key) if url else asyncio.run(_of_topics(load_settings(ServingSettings)))
+    hashes = _of_replica(url, api_key) if url else asyncio.run(hashes_of_topics(load_settings(ServingSettings)))
     for name, value in hashes.items():
         typer.echo(f"{name:16} {value}")
 
@@ -37,7 +37,8 @@ def _of_replica(url: str, api_key: str | None) -> dict[str, str]:
         return client.state_hashes()
 
 
-async def _of_topics(settings: ServingSettings) -> dict[str, str]:
+async def hashes_of_topics(settings: ServingSettings) -> dict[str, str]:
+    """Reads the derived topics to their end and returns the hash of each state."""
     from domain.log_reader import read_to_end
     from embeddings.exact_index import ExactIndex
     from serving.follower import assign_all, new_consumer

@@ -9,7 +9,9 @@ from domain.settings import StreamSettings, load_settings
 
 
 def stream(
-    bootstrap_servers: Annotated[str | None, typer.Option(help="Kafka's addresses; else FRESHET_BOOTSTRAP_SERVERS.")] = None,
+    bootstrap_servers: Annotated[
+        str | None, typer.Option(help="Kafka's addresses; else FRESHET_BOOTSTRAP_SERVERS.")
+    ] = None,
 ) -> None:
     """Run a stream worker: events in, profiles, signals and item embeddings out.
 

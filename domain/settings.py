@@ -165,8 +165,8 @@ class ServingSettings(KafkaSettings):
     weight_covisitation: float = Field(
         1.0, ge=0, le=100, description="weight of what others went on to from the user's recent items"
     )
-    weight_popularity: float = Field(0.35, ge=0, le=100, description="weight of time-decayed popularity")
-    weight_fresh: float = Field(0.05, ge=0, le=100, description="weight of being new")
+    weight_popularity: float = Field(0.25, ge=0, le=100, description="weight of time-decayed popularity")
+    weight_fresh: float = Field(0.4, ge=0, le=100, description="weight of being new")
     source_budget_ms: float = Field(
         50.0,
         gt=0,

@@ -4,10 +4,10 @@ from collections import defaultdict
 from zlib import crc32
 
 import numpy as np
-from embeddings.ann_index import AnnIndex
 from numpy.typing import NDArray
 
 from domain.items import Item
+from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding, to_vector
 
 FIRST_CAPACITY = 1024

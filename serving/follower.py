@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from time import perf_counter
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from domain.errors import TopicError
@@ -121,18 +123,26 @@ def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
 
 
 async def assign_all(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> list[TopicPartition]:
-    """Assigns every partition of the followed topics to a started consumer and returns them.
+    """Assigns every partition of the followed topics to a consumer and returns them.
 
     Raises:
         TopicError: a topic does not exist.
     """
-    await consumer.topics()  # fetches what partitions_for_topic knows
+    names = [settings.topic(name) for name in FOLLOWED]
     found: list[TopicPartition] = []
-    for name in FOLLOWED:
-        topic = settings.topic(name)
-        numbers = consumer.partitions_for_topic(topic)
-        if not numbers:
-            raise TopicError(f"topic {topic} does not exist; run: freshet topics create")
-        found += [TopicPartition(topic, number) for number in sorted(numbers)]
+    for told in await _described(names, settings):
+        if told["error_code"] or not told["partitions"]:
+            raise TopicError(f"topic {told['topic']} does not exist; run: freshet topics create")
+        found += sorted(TopicPartition(told["topic"], one["partition"]) for one in told["partitions"])
     consumer.assign(found)
     return found
+
+
+async def _described(topics: list[str], settings: KafkaSettings) -> list[dict[str, Any]]:
+    admin = AIOKafkaAdminClient(**settings.kafka_options())
+    try:
+        await admin.start()
+        described: list[dict[str, Any]] = await admin.describe_topics(topics)
+        return described
+    finally:
+        await admin.close()

@@ -6,8 +6,6 @@ The follower feeds it from Kafka, the backtest from files; the request path read
 import logging
 from collections.abc import Callable, Sequence
 
-from embeddings.ann_index import AnnIndex
-
 from domain.clock import Clock, system_clock
 from domain.codecs import unpack
 from domain.errors import EventError
@@ -15,6 +13,7 @@ from domain.items import decode_item
 from domain.log_reader import Record
 from domain.settings import ServingSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES
+from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding
 from learning.signals import ItemSignals
 from serving import metrics

@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass
 
-from embeddings.faiss_index import FaissIndex
-
 from domain.clock import Clock, system_clock
 from domain.settings import ServingSettings
 from domain.topics import EXPOSURES
 from embeddings.encoder import TextEncoder
+from embeddings.faiss_index import FaissIndex
 from serving.follower import Follower
 from serving.intake import Intake
 from serving.read_model import ReadModel

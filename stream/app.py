@@ -50,6 +50,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     agents = Agents(settings, outbox, encoder, users, items)
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.outbox = outbox
+    metrics.partitions_owned.set_function(lambda: len(users))
     _add_agent(app, settings.topic(INTERACTIONS), INTERACTIONS, agents.interactions)
     _add_agent(app, settings.topic(USERS), USERS, agents.user_changes)
     _add_agent(app, settings.topic(ITEMS), ITEMS, agents.items)
@@ -69,7 +70,6 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         gone = {tp.partition for tp in revoked}
         users.drop(gone)
         items.drop(gone)
-        metrics.partitions_owned.set(len(users))
 
     return app
 

@@ -53,6 +53,9 @@ class Outbox:
         self._options = kafka_options
         self._producer: AIOKafkaProducer | None = None
         self._queue: asyncio.Queue[Effects] = asyncio.Queue(QUEUED_BATCHES)
+        self._put = 0
+        self._written = 0
+        self._progress = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -65,11 +68,14 @@ class Outbox:
 
     async def put(self, effects: Effects) -> None:
         """Queues the effects of one batch; waits while the queue is full."""
+        self._put += 1
         await self._queue.put(effects)
 
     async def flush(self) -> None:
         """Returns when everything put so far is durable in Kafka."""
-        await self._queue.join()
+        goal = self._put  # what comes meanwhile need not be waited for
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._written >= goal)
 
     async def stop(self) -> None:
         """Writes what is queued and disconnects."""
@@ -84,7 +90,9 @@ class Outbox:
                 effects = await self._queue.get()
                 await _write(producer, effects.first)
                 await _write(producer, effects.then)
-                self._queue.task_done()
+                async with self._progress:
+                    self._written += 1
+                    self._progress.notify_all()
         except asyncio.CancelledError:
             raise
         except BaseException:

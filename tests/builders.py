@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from domain.codecs import pack
-from domain.items import Item
 from domain.interactions import INTERACTION_TYPES, Interaction
+from domain.items import Item
 from domain.profile import Touch
 from domain.settings import ServingSettings
 from embeddings.encoder import TextEncoder
@@ -51,9 +51,7 @@ def interaction(user: str, item: str, second: int = 0, type: str = "click", even
 def log_of(interactions: Sequence[Interaction], partition: int = 0, start: int = 0) -> list[LogRecord]:
     """The interactions as one partition's log, offsets from `start`."""
     return [
-        LogRecord(
-            "interactions", partition, start + at, one.time_ms, one.user_id.encode(), msgspec.json.encode(one)
-        )
+        LogRecord("interactions", partition, start + at, one.time_ms, one.user_id.encode(), msgspec.json.encode(one))
         for at, one in enumerate(interactions)
     ]
 

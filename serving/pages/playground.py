@@ -11,7 +11,14 @@ from serving.routes.common import answered, replica_of
 router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).parent
-TYPES = {"playground.html": "text/html", "playground.css": "text/css", "playground.js": "text/javascript"}
+TYPES = {
+    "playground.html": "text/html",
+    "playground.css": "text/css",
+    "playground.js": "text/javascript",
+    "drawing.js": "text/javascript",
+    "api.js": "text/javascript",
+    "favicon.svg": "image/svg+xml",
+}
 SECURITY = {"Content-Security-Policy": "default-src 'self'", "X-Content-Type-Options": "nosniff"}
 FILES = {name: (FOLDER / name).read_bytes() for name in TYPES}
 LISTED = 50
@@ -31,7 +38,7 @@ async def page() -> Response:
 
 @router.get("/ui/{name}")
 async def part(name: str) -> Response:
-    """Its style and its script."""
+    """Its style, its scripts and its icon."""
     return _file(name) if name in FILES else Response(status_code=404)
 
 

@@ -87,7 +87,11 @@ async def test_what_others_went_on_to_leads(deployment):
 async def test_a_new_item_is_recommended_by_its_text_alone(deployment):
     deployment.learn(interaction("ann", "alien", 1), interaction("ann", "aliens", 2))
     deployment.put_items(
-        Item(item_id="covenant", title="Alien Covenant, a spaceship crew meets a monster on a planet", categories=["Horror"])
+        Item(
+            item_id="covenant",
+            title="Alien Covenant, a spaceship crew meets a monster on a planet",
+            categories=["Horror"],
+        )
     )
     told = await slate(deployment, "ann")
     assert ids(told)[0] == "covenant"
@@ -262,6 +266,8 @@ async def test_trending_follows_the_newest_clicks_and_the_category(deployment):
 
 async def test_the_openapi_document_describes_every_struct_it_refers_to(deployment):
     document = (await get(deployment, "/openapi.json")).json()
-    referred = {part.split('"')[0] for part in httpx.Response(200, json=document).text.split("#/components/schemas/")[1:]}
+    referred = {
+        part.split('"')[0] for part in httpx.Response(200, json=document).text.split("#/components/schemas/")[1:]
+    }
     assert referred <= document["components"]["schemas"].keys()
     assert "example" in document["paths"]["/v1/recommendations"]["post"]["requestBody"]["content"]["application/json"]

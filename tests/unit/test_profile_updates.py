@@ -124,7 +124,9 @@ def test_a_guest_merged_twice_is_in_the_login_once_and_counts_once_in_the_signal
     records = [LogRecord("users", 0, at, START_MS, b"guest", msgspec.json.encode(change)) for at in (0, 1)]
     outcome = apply_user_changes(state, records)
     again = [
-        LogRecord("interactions", 0, 10 + at, START_MS + 10_000, b"login", msgspec.json.encode(one), [(MERGED_HEADER, b"")])
+        LogRecord(
+            "interactions", 0, 10 + at, START_MS + 10_000, b"login", msgspec.json.encode(one), [(MERGED_HEADER, b"")]
+        )
         for at, (_, one) in enumerate(outcome.moved * 2)
     ]
     apply_interactions(state, again, RULES)

@@ -1,0 +1,98 @@
+"""A running Freshet for a test: real worker and replica processes on the test's own topics."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+
+from cli.broker import free_port
+from cli.children import Child, freshet_command
+from cli.state import hashes_of_topics
+from domain.interactions import Interaction
+from domain.items import Item
+from domain.positions import Position, to_token
+from domain.settings import KafkaSettings, ServingSettings, load_settings
+from freshet import Client, Emitter
+
+PATIENCE_S = 90.0
+
+
+class System:
+    """Workers and replicas as processes of their own; close it to end them all."""
+
+    def __init__(self, settings: KafkaSettings, overrides: dict[str, object], folder: Path) -> None:
+        self.settings = settings
+        self._overrides = overrides
+        self._folder = folder
+        self.children: list[Child] = []
+        self.url = ""
+
+    def start_worker(self, **more: object) -> Child:
+        return self._start("stream", {"commit_interval_s": 0.2, "session_timeout_s": 6, **more})
+
+    def start_replica(self, **more: object) -> Child:
+        port = free_port()
+        child = self._start("serve", {"port": port, **more})
+        self.url = f"http://127.0.0.1:{port}"
+        self.until(self.is_ready)
+        return child
+
+    def _start(self, command: str, more: dict[str, object]) -> Child:
+        variables = {f"FRESHET_{name.upper()}": str(value) for name, value in {**self._overrides, **more}.items()}
+        variables["PYTHONPATH"] = str(Path(__file__).parents[1])
+        log = self._folder / f"{command}-{len(self.children)}.log"
+        child = Child(command, freshet_command(command), log, variables)
+        self.children.append(child)
+        return child
+
+    def is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def until(self, holds, patience_s: float = PATIENCE_S) -> None:
+        """Waits until something holds; fails with the processes' last words if it never does."""
+        deadline = time.monotonic() + patience_s
+        while not holds():
+            if time.monotonic() > deadline:
+                said = "\n".join(f"{one.name} ({one.status()}): {one.last_words()}" for one in self.children)
+                raise AssertionError(f"it did not come true in {patience_s:g} s\n{said}")
+            time.sleep(0.05)
+
+    def send_items(self, items: Sequence[Item]) -> None:
+        with Emitter(self.settings) as emitter:
+            for item in items:
+                emitter.emit_item(item)
+
+    def send(self, interactions: Sequence[Interaction]) -> dict[str, Position]:
+        """Sends interactions and returns the last position of each user."""
+        with Emitter(self.settings) as emitter:
+            sent = [(one.user_id, emitter.emit(one)) for one in interactions]
+            emitter.flush(30)
+            return {user: delivery.position(10) for user, delivery in sent}
+
+    def learned(self, positions: dict[str, Position]) -> None:
+        """Waits until the replica's profiles reflect the positions."""
+        with Client(self.url, timeout_s=30) as client:
+            for user, position in positions.items():
+                token = to_token(position)
+                self.until(lambda: client.recommend(user, count=1, after=token, wait_ms=1000).fresh)  # noqa: B023
+
+    def embedded(self, count: int) -> None:
+        """Waits until the replica holds that many vectors."""
+        self.until(lambda: httpx.get(f"{self.url}/health/ready").json()["holds"]["vectors"] == count)
+
+    def hashes(self) -> dict[str, str]:
+        """The state as the topics have it."""
+        return asyncio.run(hashes_of_topics(load_settings(ServingSettings, **self._overrides)))
+
+    def replica_hashes(self) -> dict[str, str]:
+        """The state as the replica's memory has it."""
+        return httpx.get(f"{self.url}/v1/state/hash").json()
+
+    def close(self) -> None:
+        for child in self.children:
+            child.stop()
