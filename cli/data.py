@@ -87,7 +87,7 @@ def item_of(row: Row) -> Item:
         title=f"{title} ({year})",
         categories=row["class"].split(),
         attributes={"year": float(year)},
-        published_at=_january(int(year)) if int(year) >= 1970 else None,
+        published_at=max(0, _january(int(year))),  # epoch times begin in 1970; older films count from there
     )
 
 

@@ -65,19 +65,6 @@ class FoundItems(msgspec.Struct, frozen=True, kw_only=True):
     items: list[FoundItem]
 
 
-class SimilarUser(msgspec.Struct, frozen=True, kw_only=True):
-    """A user with close interests; `score` is the cosine of the strongest interests."""
-
-    user_id: str
-    score: float
-
-
-class SimilarUsers(msgspec.Struct, frozen=True, kw_only=True):
-    """Users with close interests, descending by score."""
-
-    users: list[SimilarUser]
-
-
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One remembered interaction; `title` is empty if the item is gone."""
 

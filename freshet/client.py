@@ -11,8 +11,6 @@ from domain.answers import (
     FoundItems,
     ProfileAnswer,
     Recommendations,
-    SimilarUser,
-    SimilarUsers,
 )
 from domain.interactions import Interaction
 from domain.items import Item
@@ -108,10 +106,6 @@ class Client:
     def search(self, q: str, count: int = 10) -> list[FoundItem]:
         """Returns the items whose texts are closest in meaning to `q`, descending by score."""
         return self._http.get(FoundItems, "/v1/search", {"q": q, "count": count}).items
-
-    def similar_users(self, user_id: str, count: int = 10) -> list[SimilarUser]:
-        """Returns the users whose interests are closest to one's, descending by score."""
-        return self._http.get(SimilarUsers, f"{_user(user_id)}/similar", {"count": count}).users
 
     def profile(self, user_id: str) -> ProfileAnswer:
         """Returns what is remembered of a user; an empty profile for a stranger."""

@@ -12,6 +12,7 @@ from embeddings.item_embedding import ItemEmbedding, to_vector
 
 FIRST_CAPACITY = 1024
 NEVER_MS = np.iinfo(np.int64).max
+UNSET_MS = -1
 
 
 class Catalogue:
@@ -39,7 +40,7 @@ class Catalogue:
         self.items: list[Item | None] = []
         self.live = np.zeros(FIRST_CAPACITY, np.bool_)
         self.available = np.zeros(FIRST_CAPACITY, np.bool_)
-        self.published_ms = np.zeros(FIRST_CAPACITY, np.int64)
+        self.published_ms = np.full(FIRST_CAPACITY, UNSET_MS, np.int64)
         self.expires_ms = np.full(FIRST_CAPACITY, NEVER_MS, np.int64)
         self.tie = np.zeros(FIRST_CAPACITY, np.uint32)
         self.vectors = np.zeros((FIRST_CAPACITY, index.dimension), np.float32)
@@ -81,7 +82,7 @@ class Catalogue:
         self.available[row] = item.available
         if item.published_at is not None:
             self.published_ms[row] = int(item.published_at)
-        elif self.published_ms[row] == 0:
+        elif self.published_ms[row] == UNSET_MS:
             self.published_ms[row] = arrived_ms
         self.expires_ms[row] = NEVER_MS if item.expires_at is None else int(item.expires_at)
 
@@ -103,10 +104,12 @@ class Catalogue:
             self.index.add(np.array([row]), vector[None])
 
     def _grow(self) -> None:
-        for name in ("live", "available", "published_ms", "tie", "vectors"):
+        for name in ("live", "available", "tie", "vectors"):
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
-        self.expires_ms = np.concatenate([self.expires_ms, np.full_like(self.expires_ms, NEVER_MS)])
+        for name, empty in (("published_ms", UNSET_MS), ("expires_ms", NEVER_MS)):
+            old = getattr(self, name)
+            setattr(self, name, np.concatenate([old, np.full_like(old, empty)]))
 
 
 def live_rows(catalogue: Catalogue) -> NDArray[np.int64]:

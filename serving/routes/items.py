@@ -39,7 +39,7 @@ async def trending(
     return answered(_found(catalogue, rows[order], np.exp2(popularity[order] - highest)))
 
 
-@router.get("/v1/items/{item_id}/similar", **documented(FoundItems, example=EXAMPLE))
+@router.get("/v1/items/{item_id:path}/similar", **documented(FoundItems, example=EXAMPLE))
 async def similar(request: Request, item_id: str, count: Count = 10) -> Response:
     """What reads most like an item; `score` is the cosine of their texts."""
     replica = replica_of(request)

@@ -46,7 +46,7 @@ BODY = {
 }
 
 
-@router.get("/v1/users/{user_id}/recommendations", **documented(Recommendations, example=EXAMPLE))
+@router.get("/v1/users/{user_id:path}/recommendations", **documented(Recommendations, example=EXAMPLE))
 async def recommend_for_user(  # noqa: PLR0913, PLR0917  (the parameters of the contract)
     request: Request,
     user_id: str,

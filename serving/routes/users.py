@@ -23,7 +23,7 @@ EXAMPLE = ProfileAnswer(
 )
 
 
-@router.get("/v1/users/{user_id}/profile", **documented(ProfileAnswer, example=EXAMPLE))
+@router.get("/v1/users/{user_id:path}/profile", **documented(ProfileAnswer, example=EXAMPLE))
 async def profile(request: Request, user_id: str) -> Response:
     """The user's remembered interactions, the newest first; empty for someone unknown."""
     replica = replica_of(request)

@@ -271,3 +271,11 @@ async def test_the_openapi_document_describes_every_struct_it_refers_to(deployme
     }
     assert referred <= document["components"]["schemas"].keys()
     assert "example" in document["paths"]["/v1/recommendations"]["post"]["requestBody"]["content"]["application/json"]
+
+
+async def test_ids_with_a_slash_are_as_good_as_others(deployment):
+    deployment.put_items(Item(item_id="films/heat", title="Heat", published_at=1))
+    deployment.learn(interaction("team/ann", "films/heat", 1))
+    assert (await slate(deployment, "team/ann"))["profile"]["interactions"] == 1
+    assert (await get(deployment, "/v1/users/team%2Fann/profile")).json()["user_id"] == "team/ann"
+    assert (await get(deployment, "/v1/items/films%2Fheat/similar")).status_code == 200

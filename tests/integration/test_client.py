@@ -73,13 +73,10 @@ def test_the_lists_arrive_typed(server: ScriptedServer, client: Client) -> None:
     assert client.similar_items("i/2")[0].score == 0.5
     assert client.trending(5, category="Sci-Fi")[0].title == "One"
     assert client.search("space opera")[0].item_id == "i1"
-    server.plays(Play(body={"users": [{"user_id": "u2", "score": 0.9}]}))
-    assert client.similar_users("u1")[0].user_id == "u2"
     assert [one.path for one in server.asked] == [
         "/v1/items/i%2F2/similar?count=10",
         "/v1/items/trending?count=5&category=Sci-Fi",
         "/v1/search?q=space+opera&count=10",
-        "/v1/users/u1/similar?count=10",
     ]
 
 

@@ -43,7 +43,7 @@ def test_films_have_title_year_and_genres(wheel: Path, tmp_path: Path) -> None:
     toy, casablanca, unknown, land = (item for _, item in read_items(tmp_path / "ml" / "items.jsonl"))
     assert (toy.title, toy.categories) == ("Toy Story (1995)", ["Animation", "Children's", "Comedy"])
     assert (toy.attributes, toy.published_at) == ({"year": 1995.0}, 788_918_400_000)
-    assert (casablanca.title, casablanca.published_at) == ("Casablanca (1942)", None)
+    assert (casablanca.title, casablanca.published_at) == ("Casablanca (1942)", 0)
     assert (unknown.title, unknown.attributes, unknown.published_at) == ("unkonwn", {}, None)
     assert (land.title, land.attributes) == ("Land (of Time) (1995)", {"year": 1995.0})
 
