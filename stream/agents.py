@@ -75,7 +75,7 @@ class Agents:
         known = await self._items.get(partition)
         batch = read_items(records)
         topic = self._settings.topic(ITEM_EMBEDDINGS)
-        gone = [Write(topic, one.encode(), None) for one in sorted(batch.deleted) if known.pop(one, None)]
+        gone = [Write(topic, one.encode(), None, partition) for one in sorted(batch.deleted) if known.pop(one, None)]
         await self._put(records, batch.refused, gone, {})
         todo = needs_embedding(batch.changed, known, self._encoder.version)
         started = perf_counter()
@@ -83,7 +83,7 @@ class Agents:
             part = todo[at : at + self._settings.embedding_batch]
             # In a thread: torch lets go of the interpreter, so clicks are processed meanwhile.
             encoded = await asyncio.to_thread(embed, self._encoder, part)
-            await self._outbox.put(Effects([Write(topic, i.encode(), raw) for i, raw in encoded.items()]))
+            await self._outbox.put(Effects([Write(topic, i.encode(), raw, partition) for i, raw in encoded.items()]))
             known |= {one.item_id: text_hash(self._encoder.version, one.text()) for one in part}
         if todo:
             took = perf_counter() - started
@@ -95,8 +95,9 @@ class Agents:
         self, records: Sequence[Record], refused: Refused, first: Sequence[Write], profiles: dict[str, bytes]
     ) -> None:
         dead = [dead_letter(self._settings.topic(DEAD_LETTERS), record, error) for record, error in refused]
-        topic = self._settings.topic(USER_PROFILES)
-        then = [Write(topic, user.encode(), raw) for user, raw in profiles.items()]
+        topic, partition = self._settings.topic(USER_PROFILES), records[0].partition
+        # Into the partition of the same number, whatever the key's hash: what the owner restores is what it wrote.
+        then = [Write(topic, user.encode(), raw, partition) for user, raw in profiles.items()]
         metrics.profile_bytes.inc(sum(map(len, profiles.values())))
         for record, error in refused:
             metrics.dead_letters.labels(record.topic, error.reason).inc()

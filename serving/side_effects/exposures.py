@@ -18,6 +18,10 @@ BUFFERED = 10_000
 """Exposures kept while Kafka is away, a few megabytes; what comes on top is dropped and counted."""
 
 
+TOGETHER = 500
+"""Exposures on their way at once; one at a time would be bounded by the broker's round trip."""
+
+
 class ExposureLog:
     """Writes exposures in the background, in order. Losing one never costs anybody their slate."""
 
@@ -49,14 +53,19 @@ class ExposureLog:
 
     async def _write(self) -> None:
         while True:
-            exposure = await self._queue.get()
-            try:
-                await self._intake.send(self._topic, exposure.user_id, msgspec.json.encode(exposure))
-            except Exception:
-                metrics.exposures_dropped.inc()
-                log.exception("an exposure was lost")
-            finally:
+            waiting = [await self._queue.get()]
+            while len(waiting) < TOGETHER and not self._queue.empty():
+                waiting.append(self._queue.get_nowait())
+            results = await asyncio.gather(*[self._send(one) for one in waiting], return_exceptions=True)
+            lost = [one for one in results if isinstance(one, BaseException)]
+            if lost:
+                metrics.exposures_dropped.inc(len(lost))
+                log.warning("%d exposures were lost: %s", len(lost), lost[0])
+            for _ in waiting:
                 self._queue.task_done()
+
+    async def _send(self, exposure: Exposure) -> None:
+        await self._intake.send(self._topic, exposure.user_id, msgspec.json.encode(exposure))
 
 
 def exposure_of(recommendation_id: str, query: Query, slate: Slate, context: Mapping[str, str] | None) -> Exposure:
