@@ -82,7 +82,7 @@ class Demo:
 
     def replay(self, folder: Path) -> None:
         """Sends a data set through the broker and returns when the replica has learned all of it."""
-        sent = importing.load(str(folder))
+        sent = importing.load(str(folder), shift_to_now=True)  # else every click would lie decades after the rest
         self._await(sent["interactions"], "learning", "interactions", self._learned)
         self._await(sent["items"], "embedding", "items", lambda: self._ready()["holds"]["vectors"])
         self._until(lambda: self._ready()["lag_records"] == 0)

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from msgspec.structs import replace
 
 from cli.datasets import read_interactions, read_items
 from cli.progress import progress
 from cli.refusals import Refusals
+from domain.clock import system_clock
 from domain.errors import ConfigError, EventError
 from domain.interactions import Interaction
 from domain.items import Item
@@ -71,6 +73,9 @@ def import_(
     what: Annotated[str, typer.Argument(help="`items` or `interactions`, or a folder that holds both.")],
     path: Annotated[Path | None, typer.Argument(help="A file, or the folder that holds it.")] = None,
     strict: Annotated[bool, typer.Option(help="Send nothing if any line is refused.")] = False,
+    shift_to_now: Annotated[
+        bool, typer.Option(help="Move all event times by as much as brings the last one to now: an old history, live.")
+    ] = False,
 ) -> None:
     """Load items or interactions from files into Kafka.
 
@@ -79,11 +84,11 @@ def import_(
     names in its first line (lists separated by |, attributes as columns like attributes.year), plain or
     with .gz. All is checked before anything is sent; then the good lines go. Importing twice counts once.
     """
-    if load(what, path, strict)["refused"]:
+    if load(what, path, strict, shift_to_now)["refused"]:
         raise typer.Exit(1)
 
 
-def load(what: str, path: Path | None = None, strict: bool = False) -> dict[str, int]:
+def load(what: str, path: Path | None = None, strict: bool = False, shift_to_now: bool = False) -> dict[str, int]:
     """Does what `freshet import` does, and returns how many `items` and `interactions` went and were `refused`.
 
     Raises:
@@ -98,7 +103,7 @@ def load(what: str, path: Path | None = None, strict: bool = False) -> dict[str,
     if refused and strict:
         typer.echo("Nothing was sent (--strict).", err=True)
         return {"refused": refused}
-    _send(surveyed, settings)
+    _send(surveyed, settings, system_clock() if shift_to_now else None)
     return {source.kind: survey.good for source, survey in surveyed} | {"refused": refused}
 
 
@@ -126,14 +131,22 @@ def _report(source: Source, survey: Survey) -> None:
         typer.echo("  event_time: all before May 1970; are these seconds? Milliseconds are expected.", err=True)
 
 
-def _send(surveyed: list[tuple[Source, Survey]], settings: KafkaSettings) -> None:
+def _send(surveyed: list[tuple[Source, Survey]], settings: KafkaSettings, end_ms: int | None) -> None:
+    """Sends the good lines; with `end_ms`, interactions moved in time so that the last happened then."""
     with Emitter(settings, linger_ms=LINGER_MS) as emitter:
         for source, survey in surveyed:
             send: Callable[..., object] = emitter.emit_item if source.kind == "items" else emitter.emit
-            good = (record for _, record in source.read() if not isinstance(record, EventError))
+            shift_ms = 0 if end_ms is None or survey.last_ms is None else end_ms - survey.last_ms
+            good = (_moved(record, shift_ms) for _, record in source.read() if not isinstance(record, EventError))
             for record in progress(good, f"sending {source.kind}", source.kind, survey.good):
                 send(record)
     typer.echo(f"{sum(survey.good for _, survey in surveyed):,} records sent to {settings.bootstrap_servers}.")
+
+
+def _moved(record: Item | Interaction, shift_ms: int) -> Item | Interaction:
+    if shift_ms and isinstance(record, Interaction):
+        return replace(record, event_time=record.time_ms + shift_ms)
+    return record
 
 
 def _day(moment_ms: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.clock import system_clock
 from domain.positions import from_token
 from domain.settings import KafkaSettings
 from domain.topics import INTERACTIONS, ITEMS
@@ -129,3 +130,13 @@ class TestWithoutABroker:
         assert told.startswith("Usage: freshet ")
         for name in ("topics", "emit", "import", "data", "broker", "settings"):
             assert f"  {name} " in told
+
+
+def test_an_old_history_can_be_moved_to_now(freshet: Shell, settings: KafkaSettings, tmp_path: Path) -> None:
+    lines = [CLICK, CLICK | {"event_id": "e2", "event_time": CLICK["event_time"] + 5_000}]
+    (tmp_path / "interactions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = freshet("import", "interactions", tmp_path, "--shift-to-now")
+    assert done.returncode == 0, done.stderr
+    first, last = sorted(json.loads(record.value)["event_time"] for record in read_topic(settings, INTERACTIONS))
+    assert last - first == 5_000
+    assert abs(last - system_clock()) < 60_000

@@ -1,4 +1,4 @@
-"""Worker, replica and client as real processes over a real broker: from a click to another slate, and back after crashes."""
+"""Worker, replica and client as real processes on a real broker: clicks change slates, crashes change nothing."""
 
 import random
 from collections.abc import Iterator
