@@ -1,0 +1,112 @@
+"""Popularity decays, co-visitation is directed, and shares of partitions add up."""
+
+import numpy as np
+import pytest
+
+from domain.clock import DAY_MS
+from domain.interactions import INTERACTION_TYPES
+from domain.profile import Touch
+from embeddings.exact_index import ExactIndex
+from learning.signals import (
+    LOOK_BACK,
+    POPULARITY_HALF_LIVES_DAYS,
+    PREDECESSORS_KEPT,
+    ItemSignals,
+    learn,
+    predecessors,
+)
+from serving.behaviour import Behaviour
+from serving.catalogue import FIRST_CAPACITY, Catalogue
+
+FAST = int(POPULARITY_HALF_LIVES_DAYS[0] * DAY_MS)
+
+
+def touch(time: int, offset: int, item: str = "i", kind: str = "click") -> Touch:
+    return Touch(time, f"e{offset}", item, kind, None, offset)
+
+
+def learned(*touches: Touch) -> ItemSignals:
+    signals = ItemSignals()
+    for one in touches:
+        learn(signals, one, {})
+    return signals
+
+
+def test_a_count_halves_with_its_half_life():
+    assert learned(touch(0, 0), touch(FAST, 1)).counts[0] == pytest.approx(1.5)
+
+
+def test_a_late_event_counts_as_if_it_had_come_in_time():
+    in_time, late = learned(touch(0, 0), touch(FAST, 1)), learned(touch(FAST, 0), touch(0, 1))
+    assert late.counts == pytest.approx(in_time.counts) and late.as_of_ms == in_time.as_of_ms
+
+
+def test_a_record_at_or_below_the_position_changes_nothing():
+    signals = learned(touch(0, 5))
+    learn(signals, touch(1, 5), {"x": 1.0})
+    learn(signals, touch(1, 4), {"x": 1.0})
+    assert signals == learned(touch(0, 5))
+
+
+def test_what_led_to_an_item_is_bounded_and_the_newest_weighs_most():
+    before = [touch(at, at, item=f"i{at % 15}") for at in range(40)]
+    led = predecessors(before, touch(100, 100, item="target"), INTERACTION_TYPES)
+    assert len(led) == LOOK_BACK
+    assert list(led)[0] == "i9" and led["i9"] == 1.0
+    assert list(led.values()) == sorted(led.values(), reverse=True)
+
+
+def test_what_was_disliked_led_to_nothing_and_an_item_does_not_lead_to_itself():
+    before = [touch(0, 0, "bad", "dislike"), touch(1, 1, "target"), touch(2, 2, "good")]
+    assert predecessors(before, touch(3, 3, "target"), INTERACTION_TYPES) == {"good": 1.0}
+
+
+def test_the_predecessors_of_an_item_are_bounded_and_the_heaviest_stay():
+    signals = ItemSignals()
+    for at in range(PREDECESSORS_KEPT * 4):
+        learn(signals, touch(at, at), {f"p{at}": 1.0, "always": 1.0})
+    assert len(signals.before) <= PREDECESSORS_KEPT * 1.5 and "always" in signals.before
+
+
+@pytest.fixture
+def behaviour() -> Behaviour:
+    return Behaviour(Catalogue(ExactIndex(4), None))
+
+
+def share(position: int, counts: float, before: dict[str, float], as_of_ms: int = 0) -> ItemSignals:
+    return ItemSignals(position, as_of_ms, [counts] * len(POPULARITY_HALF_LIVES_DAYS), before)
+
+
+def test_the_shares_of_partitions_add_up_and_a_deleted_one_is_gone(behaviour):
+    behaviour.put("target", 0, share(1, 3, {"a": 2.0, "b": 1.0}))
+    behaviour.put("target", 1, share(1, 5, {"a": 0.5}))
+    catalogue = behaviour._catalogue
+    rows, weights = behaviour.successors(catalogue.row("a"))
+    assert rows.tolist() == [catalogue.row("target")] and weights.tolist() == [2.5]
+    assert np.exp2(behaviour.popularity[:, catalogue.row("target")]) == pytest.approx(8)
+    behaviour.put("target", 0, None)
+    assert behaviour.successors(catalogue.row("a"))[1].tolist() == [0.5]
+    assert behaviour.successors(catalogue.row("b"))[0].tolist() == []
+    assert np.exp2(behaviour.popularity[:, catalogue.row("target")]) == pytest.approx(5)
+
+
+def test_an_older_share_never_replaces_a_newer(behaviour):
+    behaviour.put("target", 0, share(9, 3, {"a": 2.0}))
+    behaviour.put("target", 0, share(4, 1, {}))
+    assert behaviour.successors(behaviour._catalogue.row("a"))[1].tolist() == [2.0]
+
+
+def test_popularity_of_moments_decades_apart_is_compared_without_overflow(behaviour):
+    behaviour.put("old", 0, share(1, 1000, {}, as_of_ms=0))
+    behaviour.put("new", 0, share(1, 1, {}, as_of_ms=int(60 * 365 * DAY_MS)))
+    old, new = (behaviour.popularity[0, behaviour._catalogue.row(one)] for one in ("old", "new"))
+    assert np.isfinite([old, new]).all() and new > old
+
+
+def test_arrays_grow_with_the_catalogue(behaviour):
+    catalogue = behaviour._catalogue
+    for number in range(FIRST_CAPACITY + 1):
+        behaviour.put(f"i{number}", 0, share(1, 1, {}))
+    assert len(catalogue) == FIRST_CAPACITY + 1
+    assert behaviour.popularity.shape[1] >= len(catalogue) and len(catalogue.live) >= len(catalogue)
+    assert (catalogue.published_ms[FIRST_CAPACITY:] == -1).all()

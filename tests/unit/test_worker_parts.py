@@ -1,0 +1,86 @@
+"""The worker's smaller parts: what needs embedding, when too much is refused, who owns a partition's state."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from domain.errors import MalformedEvent
+from domain.items import Item
+from embeddings.item_embedding import text_hash
+from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
+from stream.item_embedder import needs_embedding, read_items
+from stream.owned_partitions import OwnedPartitions
+from tests.builders import LogRecord
+
+
+def item_record(offset: int, item_id: str, item: Item | None, key: str | None = None) -> LogRecord:
+    value = None if item is None else msgspec.json.encode(item)
+    return LogRecord("items", 0, offset, 0, (item_id if key is None else key).encode(), value)
+
+
+def test_the_newest_record_of_an_item_counts_and_a_null_deletes():
+    batch = read_items(
+        [
+            item_record(0, "a", Item(item_id="a", title="old")),
+            item_record(1, "b", Item(item_id="b", title="b")),
+            item_record(2, "a", Item(item_id="a", title="new")),
+            item_record(3, "b", None),
+            item_record(4, "c", None),
+            item_record(5, "c", Item(item_id="c", title="back")),
+        ]
+    )
+    assert {one.item_id: one.title for one in batch.changed.values()} == {"a": "new", "c": "back"}
+    assert batch.deleted == {"b"}
+
+
+def test_an_item_under_another_key_is_refused():
+    batch = read_items([item_record(0, "a", Item(item_id="a"), key="b"), item_record(1, "", None)])
+    assert len(batch.refused) == 2 and not batch.changed
+
+
+def test_only_a_changed_text_or_another_model_needs_embedding():
+    items = {one: Item(item_id=one, title=one, price=2.0) for one in ("same", "changed", "unknown")}
+    known = {"same": text_hash("m1", "same"), "changed": text_hash("m1", "something else")}
+    assert [one.item_id for one in needs_embedding(items, known, "m1")] == ["changed", "unknown"]
+    assert len(needs_embedding(items, known, "m2")) == 3
+
+
+def test_a_dead_letter_keeps_bytes_key_reason_and_origin():
+    record = LogRecord("interactions", 3, 17, 0, b"ann", b"{bad")
+    letter = dead_letter("dead-letters", record, MalformedEvent("not JSON"))
+    assert (letter.key, letter.value) == (b"ann", b"{bad")
+    headers = dict(letter.headers)
+    assert headers["reason"] == b"malformed" and headers["detail"] == b"not JSON"
+    assert (headers["topic"], headers["partition"], headers["offset"]) == (b"interactions", b"3", b"17")
+
+
+def test_the_guard_lets_a_few_bad_records_pass_and_stops_a_flood():
+    guard = DeadLetterGuard(0.5)
+    for _ in range(100):
+        guard.saw(good=9, dead=1)
+    guard.saw(good=0, dead=WATCHED // 2 - 150)
+    with pytest.raises(TooManyDeadLetters, match="of the last 1000 records were refused"):
+        guard.saw(good=0, dead=WATCHED)
+
+
+def test_the_guard_says_nothing_before_it_has_seen_enough():
+    DeadLetterGuard(0.5).saw(good=0, dead=WATCHED - 1)
+
+
+def test_a_partition_is_restored_once_and_again_after_revocation():
+    restored: list[int] = []
+
+    async def restore(partition: int) -> str:
+        restored.append(partition)
+        await asyncio.sleep(0)
+        return f"state {partition}"
+
+    async def scenario() -> None:
+        owned = OwnedPartitions(restore)
+        assert await asyncio.gather(owned.get(1), owned.get(1)) == ["state 1", "state 1"]
+        assert restored == [1]
+        owned.drop({1, 2})
+        assert await owned.get(1) == "state 1" and restored == [1, 1]
+
+    asyncio.run(scenario())
