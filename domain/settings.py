@@ -111,7 +111,7 @@ class StreamSettings(KafkaSettings):
     """Settings of a stream worker."""
 
     profile_size: int = Field(
-        200, ge=1, le=10_000, description="how many of a user's newest interactions a profile remembers"
+        200, ge=1, le=2000, description="how many of a user's newest interactions a profile remembers"
     )
     embedding_batch: int = Field(64, ge=1, le=4096, description="texts that go through the encoder together")
     commit_interval_s: float = Field(

@@ -34,11 +34,13 @@ class TopicSpec:
     cleanup_policy: str
     retention_ms: int | None = None
     partitions: int | None = None
+    max_message_bytes: int | None = None
 
     def config(self) -> dict[str, str]:
         """Kafka's own settings for the topic."""
         if self.cleanup_policy == "delete":
-            return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms)}
+            size = {} if self.max_message_bytes is None else {"max.message.bytes": str(self.max_message_bytes)}
+            return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), **size}
         # The active segment is never compacted: a quiet topic must roll it (an hour) to be compacted at all.
         return {
             "cleanup.policy": "compact",
@@ -57,7 +59,8 @@ TOPICS: tuple[TopicSpec, ...] = (
     TopicSpec(ITEM_SIGNALS, "item_id, in the source partition", "compact"),
     TopicSpec(MODELS, "name", "compact", partitions=1),
     TopicSpec(EXPOSURES, "user_id", "delete", retention_ms=90 * DAY_MS),
-    TopicSpec(DEAD_LETTERS, "original key", "delete", retention_ms=30 * DAY_MS),
+    # A record may have Kafka's default of 1 MiB, and a dead letter is a record and its headers.
+    TopicSpec(DEAD_LETTERS, "original key", "delete", retention_ms=30 * DAY_MS, max_message_bytes=2 * 1_048_576),
 )
 
 

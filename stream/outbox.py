@@ -13,12 +13,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 log = logging.getLogger(__name__)
 
 QUEUED_BATCHES = 4
 """Batches of effects that may wait while one is written; a full queue slows the agents down."""
+
+LARGEST = 2 * 1_048_576
+"""Twice what Kafka takes of a producer by default: a dead letter is its record and some headers."""
 
 EXIT_BROKEN = 70
 """Exit code (EX_SOFTWARE) of a worker that cannot write; its supervisor starts it again from the last commit."""
@@ -62,7 +65,7 @@ class Outbox:
         """Connects to Kafka and begins to write."""
         # aiokafka sends one batch at a time for each partition, so order holds without idempotence, which
         # the embedded broker does not offer to it; a batch sent twice writes the same values twice.
-        self._producer = AIOKafkaProducer(**self._options, acks="all", max_batch_size=262_144, linger_ms=0)
+        self._producer = AIOKafkaProducer(**self._options, acks="all", max_batch_size=262_144, max_request_size=LARGEST)
         await self._producer.start()
         self._task = asyncio.create_task(self._write_all(self._producer))
 
@@ -113,7 +116,7 @@ async def _write(producer: AIOKafkaProducer, writes: Sequence[Write]) -> None:
         results = await asyncio.gather(*[_send(producer, one) for one in pending], return_exceptions=True)
         failed = [one for one, result in zip(pending, results, strict=True) if isinstance(result, BaseException)]
         for result in results:
-            if isinstance(result, BaseException) and not (isinstance(result, KafkaError) and result.retriable):
+            if isinstance(result, BaseException) and not _may_pass(result):
                 raise result
         # Only a suffix may be left out: a later value of a key must never be overtaken by an earlier one.
         pending = pending[pending.index(failed[0]) :] if failed else []
@@ -121,6 +124,11 @@ async def _write(producer: AIOKafkaProducer, writes: Sequence[Write]) -> None:
             log.warning("Kafka is not reachable; %d records wait %.1f s", len(pending), pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 5.0)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether sending again may help: the broker was away or slow, which aiokafka tells in two ways."""
+    return isinstance(error, KafkaTimeoutError) or (isinstance(error, KafkaError) and bool(error.retriable))
 
 
 async def _send(producer: AIOKafkaProducer, write: Write) -> None:
