@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import typer
 
-from cli import broker, data, demo, emit, importing, serve, settings, state, stream, topics
+from cli import broker, data, dead_letters, demo, doctor, emit, importing, serve, settings, state, stream, topics
 from domain.errors import FreshetError
 
 COMMANDS: tuple[tuple[str, Callable[..., None] | typer.Typer], ...] = (
@@ -19,6 +19,8 @@ COMMANDS: tuple[tuple[str, Callable[..., None] | typer.Typer], ...] = (
     ("import", importing.import_),
     ("data", data.app),
     ("broker", broker.broker),
+    ("doctor", doctor.doctor),
+    ("dead-letters", dead_letters.app),
     ("settings", settings.settings),
     ("state", state.app),
 )
