@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from cli.kafka_clients import connected
 from domain.errors import BrokerUnavailable, QueryError, TopicError
 from domain.settings import KafkaSettings
-from domain.topics import DEAD_LETTERS
+from domain.topics import DEAD_LETTERS, ORIGINAL_HEADER
 
 STALL_S = 20.0
 """How long a broker may give nothing before its end is reached."""
@@ -34,6 +34,7 @@ class Letter:
         detail: why, in a sentence.
         topic: where the original record lay; the full name. Empty if no header says.
         origin: the original record's `partition@offset`.
+        headers: the original record's.
         failed_at_ms: when it was refused, in epoch milliseconds.
     """
 
@@ -45,6 +46,7 @@ class Letter:
     detail: str
     topic: str
     origin: str
+    headers: tuple[tuple[str, bytes], ...]
     failed_at_ms: int
 
 
@@ -135,5 +137,10 @@ def _letter(record: Any) -> Letter:  # noqa: ANN401
         detail=headers.get("detail", ""),
         topic=headers.get("topic", ""),
         origin=f"{headers.get('partition', '?')}@{headers.get('offset', '?')}",
+        headers=tuple(
+            (name.removeprefix(ORIGINAL_HEADER), raw)
+            for name, raw in record.headers
+            if name.startswith(ORIGINAL_HEADER)
+        ),
         failed_at_ms=int(failed_at) if re.fullmatch("[0-9]{1,14}", failed_at) else record.timestamp,
     )

@@ -79,7 +79,7 @@ class Marks:
 def replay_letters(settings: KafkaSettings, topic: str, reason: str | None, dry_run: bool) -> Replay:
     """Sends the letters of one topic, or of one reason among them, that have not been replayed before.
 
-    What is sent is the original key and bytes; the key decides the partition, as for every record. The
+    What is sent is the original key, bytes and headers; the key decides the partition, as for every record. The
     marks are saved when Kafka has confirmed all, so an interrupted replay is repeated, not lost.
 
     Raises:
@@ -123,7 +123,9 @@ def _send(settings: KafkaSettings, letters: Iterator[Letter], marks: Marks, told
     timeouts = {"delivery_timeout_ms": DELIVERY_MS, "request_timeout_ms": 10_000, "max_block_ms": BLOCK_MS}
     with connected(KafkaProducer, settings, **options, **timeouts) as producer:
         for letter in letters:
-            producer.send(letter.topic, key=letter.key, value=letter.value).add_errback(failures.append)
+            producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers)).add_errback(
+                failures.append
+            )
             told.replayed[letter.reason] += 1
             marks.reach(letter)
             if told.replayed.total() % ON_THEIR_WAY == 0:

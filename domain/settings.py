@@ -5,12 +5,13 @@ in README.md is held to this file by a test.
 """
 
 import os
+import re
 import ssl
 from ipaddress import ip_address
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from domain.errors import ConfigError
 from domain.interactions import INTERACTION_TYPES, InteractionType
@@ -233,8 +234,10 @@ def load_settings(kind: type[Settings], **overrides: object) -> Settings:
         secret = "KEY" in name or "PASSWORD" in name
         value = "" if secret else f", got {first['input']!r}"
         raise ConfigError(f"{name}: {first['msg']}{value}") from None
-    except Exception as error:  # pydantic-settings wraps unreadable JSON in an error of its own
-        raise ConfigError(str(error)) from None
+    except SettingsError as error:  # unreadable JSON; the value may be a secret and stays unsaid
+        field = re.search(r'field "(\w+)"', str(error))
+        name = PREFIX + field.group(1).upper() if field else "a setting"
+        raise ConfigError(f"{name}: not valid JSON; `freshet settings` shows the form") from None
 
 
 def effective(settings: KafkaSettings) -> dict[str, str]:

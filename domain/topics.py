@@ -20,6 +20,9 @@ MODELS = "models"
 EXPOSURES = "exposures"
 DEAD_LETTERS = "dead-letters"
 
+ORIGINAL_HEADER = "original-"
+"""In a dead letter, goes before the names of the headers that the record itself had."""
+
 DAY_MS = 86_400_000
 TOMBSTONE_MS = DAY_MS
 """How long a deletion stays readable; a replica's snapshot older than this would bring deleted keys back."""

@@ -5,6 +5,7 @@ from collections import deque
 
 from domain.errors import EventError, FreshetError
 from domain.log_reader import Record
+from domain.topics import ORIGINAL_HEADER
 from stream.outbox import Write
 
 WATCHED = 1_000
@@ -23,6 +24,8 @@ def dead_letter(topic: str, record: Record, error: EventError) -> Write:
         ("offset", str(record.offset).encode()),
         ("failed_at", str(time.time_ns() // 1_000_000).encode()),
     ]
+    # A replay restores these: a header of ours may say how the record counts.
+    headers += [(ORIGINAL_HEADER + name, raw) for name, raw in record.headers]
     return Write(topic, record.key, record.value, headers=headers)
 
 

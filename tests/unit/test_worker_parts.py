@@ -47,11 +47,12 @@ def test_only_a_changed_text_or_another_model_needs_embedding():
 
 
 def test_a_dead_letter_keeps_bytes_key_reason_and_origin():
-    record = LogRecord("interactions", 3, 17, 0, b"ann", b"{bad")
+    record = LogRecord("interactions", 3, 17, 0, b"ann", b"{bad", [("freshet-merged-from", b"guest")])
     letter = dead_letter("dead-letters", record, MalformedEvent("not JSON"))
     assert (letter.key, letter.value) == (b"ann", b"{bad")
     headers = dict(letter.headers)
     assert headers["reason"] == b"malformed" and headers["detail"] == b"not JSON"
+    assert headers["original-freshet-merged-from"] == b"guest"
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"interactions", b"3", b"17")
 
 
