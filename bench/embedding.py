@@ -7,7 +7,6 @@ year and genres: 11 tokens on average. Both sides get the same list and two thre
 otherwise as it comes (float32, batches of 32). Best of five rounds, taking turns.
 """
 
-import random
 import time
 from collections.abc import Callable, Sequence
 
@@ -17,31 +16,11 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from bench.report import Figure, report
+from bench.workload import titles
 from embeddings.model_files import default_model
 from embeddings.transformer import TransformerEncoder
 
 TEXTS, ROUNDS, THREADS = 1700, 5, 2
-ADJECTIVES = "Dark Silent Golden Last Broken Hidden Little Crimson Endless Lonely Electric Secret Frozen Wild"
-NOUNS = "River Station Winter Garden Detective Empire Promise Stranger Orchestra Island Mirror Machine Harbor"
-PLACES = "Paris Tokyo Midnight Sea Desert Moon North Casablanca Rome Mountains Suburbs Border Castle Harlem"
-FORMS = ("The {a} {n}", "{n} of the {p}", "{a} {n} in {p}", "{n}", "A {a} {n} from the {p}", "{p}, {a} {p2}")
-GENRES = (
-    "action adventure animation children comedy crime documentary drama fantasy horror musical mystery"
-    " romance sci-fi thriller war western"
-)
-
-
-def titles(count: int, seed: int = 42) -> list[str]:
-    """Returns made-up titles with year and genres, always the same for the same arguments."""
-    chance = random.Random(seed)
-    adjectives, nouns, places, genres = (words.split() for words in (ADJECTIVES, NOUNS, PLACES, GENRES))
-    made = []
-    for _ in range(count):
-        words = {"a": chance.choice(adjectives), "n": chance.choice(nouns), "p": chance.choice(places)}
-        title = chance.choice(FORMS).format(**words, p2=chance.choice(places))
-        kinds = " ".join(chance.sample(genres, chance.choice((1, 1, 2, 2, 3))))
-        made.append(f"{title} ({chance.randint(1930, 1998)}) {kinds}")
-    return made
 
 
 def main() -> None:

@@ -1,10 +1,13 @@
 """How every bench reports: figures beside a peer's, the machine that they were taken on, and the command."""
 
 import json
+import math
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "amx_bf16", "amx_int8", "bf16", "asimd")
@@ -29,10 +32,44 @@ class Figure:
 
 def report(name: str, figures: list[Figure], command: str) -> None:
     """Prints the figures as a table and writes results/NAME.json."""
-    print(_table(figures))
+    print(table(figures))
     content = {"figures": [_entry(figure) for figure in figures], "machine": machine(), "command": command}
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+def results() -> dict[str, list[Figure]]:
+    """Reads the figures of every bench that has written its file, by the bench's name."""
+    return {
+        path.stem: [_figure(entry) for entry in json.loads(path.read_text())["figures"]]
+        for path in sorted(RESULTS.glob("*.json"))
+    }
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """Returns the smallest value that `share` of all values do not exceed (nearest rank).
+
+    Raises:
+        ValueError: there are no values.
+    """
+    if not values:
+        raise ValueError("a percentile of nothing")
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """Returns the figures as text: numbers to the right, each beside its peer's."""
+    rows = [("figure", "value", "unit", "beside", "value", "ratio")]
+    for one in figures:
+        beside = (one.beside_name or "", _number(one.beside_value), _number(one.ratio))
+        rows.append((one.name, _number(one.value), one.unit, *beside))
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    right = (False, True, False, False, True, True)
+    lines = []
+    for row in rows:
+        cells = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def machine() -> dict[str, object]:
@@ -59,18 +96,9 @@ def _entry(figure: Figure) -> dict[str, object]:
     }
 
 
-def _table(figures: list[Figure]) -> str:
-    rows = [("figure", "value", "unit", "beside", "value", "ratio")]
-    for one in figures:
-        beside = (one.beside_name or "", _number(one.beside_value), _number(one.ratio))
-        rows.append((one.name, _number(one.value), one.unit, *beside))
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    right = (False, True, False, False, True, True)
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+def _figure(entry: dict[str, Any]) -> Figure:
+    beside = entry["beside"] or {"name": None, "value": None}
+    return Figure(entry["name"], entry["value"], entry["unit"], beside["name"], beside["value"])
 
 
 def _number(value: float | None) -> str:
