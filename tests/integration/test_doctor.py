@@ -188,7 +188,11 @@ class TestWithoutABroker:
     def test_settings_that_are_not_json_leave_the_rest_unchecked(self, doctor: Doctor) -> None:
         doctor.set(FRESHET_API_KEYS="not-json-0123456789")
         code, told = doctor()
-        assert code == 1 and "FRESHET_API_KEYS: not valid JSON" in told["settings"] and "not-json" not in "".join(told.values())
+        assert (
+            code == 1
+            and "FRESHET_API_KEYS: not valid JSON" in told["settings"]
+            and "not-json" not in "".join(told.values())
+        )
         assert states(told)["all the rest"] == "not checked"
 
     def test_a_text_encoder_that_is_not_there_is_wrong_and_a_name_is_not_checked(

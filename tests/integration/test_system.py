@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from domain.clock import system_clock
+from domain.exposures import Exposure
 from domain.interactions import Interaction
 from domain.items import Item
 from domain.settings import KafkaSettings, ServingSettings, load_settings
+from domain.topics import EXPOSURES
 from freshet import Client
 from stream.topic_admin import create_topics
+from tests.integration.test_emitter import read_topic
 from tests.system import System
 
 THEMES = {
@@ -75,6 +79,16 @@ def test_a_click_changes_the_slate_and_a_new_item_is_found_by_its_text_and_a_del
         system.until(lambda: "new" in [one.item_id for one in client.recommend("ann").items], 20)
         assert client.send_items([{"item_id": "new", "deleted": True}])[0].accepted
         system.until(lambda: "new" not in [one.item_id for one in client.recommend("ann", count=50).items], 20)
+
+        def exposed() -> list[Exposure]:
+            records = read_topic(system.settings, EXPOSURES)
+            told = [msgspec.json.decode(record.value, type=Exposure) for record in records]
+            return [one for one in told if one.recommendation_id == after.recommendation_id]
+
+        system.until(exposed, 20)
+        (exposure,) = exposed()
+        assert [one.item_id for one in exposure.items] == [one.item_id for one in after.items]
+        assert exposure.user_id == "ann" and all(one.propensity == 1 for one in exposure.items)
         told = httpx.get(f"{system.url}/metrics").text
         assert 'freshet_slates_total{fallback="none"}' in told
     assert system.replica_hashes() == system.hashes()
