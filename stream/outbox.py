@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.producer.message_accumulator import BatchBuilder
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ LARGEST = 2 * 1_048_576
 
 EXIT_BROKEN = 70
 """Exit code (EX_SOFTWARE) of a worker that cannot write; its supervisor starts it again from the last commit."""
+
+
+Place = tuple[str, int | None]
+"""A topic and a partition of it; None where each record's key decides."""
 
 
 class Write(NamedTuple):
@@ -110,20 +115,32 @@ def leave(why: str) -> None:
 
 
 async def _write(producer: AIOKafkaProducer, writes: Sequence[Write]) -> None:
-    pending = list(writes)
+    """Writes all, each place's records in order; what a broker that is away did not take is sent again."""
+    pending = _by_place(writes)
     pause_s = 0.1
     while pending:
-        results = await asyncio.gather(*[_send(producer, one) for one in pending], return_exceptions=True)
-        failed = [one for one, result in zip(pending, results, strict=True) if isinstance(result, BaseException)]
-        for result in results:
-            if isinstance(result, BaseException) and not _may_pass(result):
-                raise result
-        # Only a suffix may be left out: a later value of a key must never be overtaken by an earlier one.
-        pending = pending[pending.index(failed[0]) :] if failed else []
+        results = await asyncio.gather(*[_send(producer, *one) for one in pending.items()], return_exceptions=True)
+        errors = [one for one in results if isinstance(one, BaseException)]
+        for error in errors:
+            if not _may_pass(error):
+                raise error
+        # A place is sent again whole, so that a later value of a key is never overtaken by an earlier one.
+        pending = {
+            place: records
+            for (place, records), result in zip(pending.items(), results, strict=True)
+            if isinstance(result, BaseException)
+        }
         if pending:
-            log.warning("Kafka is not reachable; %d records wait %.1f s", len(pending), pause_s)
+            log.warning("Kafka did not take %d batches; again in %.1f s (%s)", len(pending), pause_s, errors[0])
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 5.0)
+
+
+def _by_place(writes: Sequence[Write]) -> dict[Place, list[Write]]:
+    places: dict[Place, list[Write]] = {}
+    for one in writes:
+        places.setdefault((one.topic, one.partition), []).append(one)
+    return places
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -131,8 +148,22 @@ def _may_pass(error: BaseException) -> bool:
     return isinstance(error, KafkaTimeoutError) or (isinstance(error, KafkaError) and bool(error.retriable))
 
 
-async def _send(producer: AIOKafkaProducer, write: Write) -> None:
-    sent = await producer.send(
-        write.topic, write.value, key=write.key, partition=write.partition, headers=list(write.headers)
-    )
-    await sent
+async def _send(producer: AIOKafkaProducer, place: Place, writes: Sequence[Write]) -> None:
+    topic, partition = place
+    if partition is None:  # dead letters and events sent again: few, and their keys decide
+        sent = [await producer.send(topic, one.value, key=one.key, headers=list(one.headers)) for one in writes]
+    else:
+        batches = _batches(producer, writes)
+        sent = [await producer.send_batch(one, topic, partition=partition) for one in batches]
+    await asyncio.gather(*sent)
+
+
+def _batches(producer: AIOKafkaProducer, writes: Sequence[Write]) -> list[BatchBuilder]:
+    """Builds Kafka batches directly: a tenth of what `send` costs for each record."""
+    batches = [producer.create_batch()]
+    for one in writes:
+        record = {"timestamp": None, "key": one.key, "value": one.value, "headers": list(one.headers)}
+        if batches[-1].append(**record) is None:  # full; the first record of a batch always fits
+            batches.append(producer.create_batch())
+            batches[-1].append(**record)
+    return batches
