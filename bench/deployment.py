@@ -79,6 +79,10 @@ class Deployment:
         self._children.remove(child)
         child.kill()
 
+    def forget(self, child: Child) -> None:
+        """Expects a process no more that has ended by itself, as it should."""
+        self._children.remove(child)
+
     def send(self, items: Sequence[Item], interactions: Iterable[Interaction], count: int) -> None:
         """Fills the topics; returns when Kafka has everything."""
         with Emitter(self.settings, linger_ms=LINGER_MS) as emitter:

@@ -98,7 +98,51 @@ def constant(port: str, *sizes: str) -> None:
     )
 
 
-PEERS = {"stock-faust": stock_faust, "relay": relay, "flow": flow, "constant": constant}
+def load(url: str, connections: str, seconds: str, users: str, rate: str) -> None:
+    """Asks a URL, its {} filled with a user's number, over keep-alive connections; prints rate and milliseconds.
+
+    With a rate above 0 each connection keeps to its share of it, timed from when a request was due, so that a
+    slow answer counts for those that had to wait behind it.
+    """
+    import asyncio
+    import random
+    from urllib.parse import urlsplit
+
+    import uvloop
+
+    from bench.report import percentile
+
+    place = urlsplit(url)
+    took: list[float] = []
+
+    async def connection(number: int, ends: float) -> None:
+        chance = random.Random(number)
+        reader, writer = await asyncio.open_connection(place.hostname, place.port)
+        pause = int(connections) / float(rate) if float(rate) else 0.0
+        due = time.perf_counter() + chance.random() * pause
+        while time.perf_counter() < ends:
+            if pause:
+                await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            started, due = due if pause else time.perf_counter(), due + pause
+            path = url.split(place.netloc, 1)[1].format(chance.randrange(int(users)))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {place.netloc}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b" 200 " not in head[:20]:
+                raise RuntimeError(head.decode())
+            await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r")[0]))
+            took.append((time.perf_counter() - started) * 1000)
+        writer.close()
+
+    async def run() -> None:
+        ends = time.perf_counter() + float(seconds)
+        await asyncio.gather(*[connection(one, ends) for one in range(int(connections))])
+
+    uvloop.run(run())
+    told = {"rate": len(took) / float(seconds), "p50": percentile(took, 0.5), "p99": percentile(took, 0.99)}
+    print(json.dumps(told), flush=True)
+
+
+PEERS = {"stock-faust": stock_faust, "relay": relay, "flow": flow, "constant": constant, "load": load}
 
 if __name__ == "__main__":
     sys.argv, (name, *arguments) = sys.argv[:1], sys.argv[1:]
