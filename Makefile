@@ -38,8 +38,10 @@ check: $(STAMP) ## Types, style, imports
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --quiet 2>/dev/null || $(BIN)/lint-imports
 
-bench: $(addprefix bench-,$(BENCHES)) ## Run every bench
+bench: $(addprefix bench-,$(BENCHES)) ## Run every bench, one after the other; one table at the end
+	@echo && $(BIN)/python -m bench.summary
 
+.NOTPARALLEL: # with -j the benches would measure each other
 $(addprefix bench-,$(BENCHES)): bench-%: $(STAMP)
 	@$(BIN)/python -m bench.$*
 

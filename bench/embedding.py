@@ -1,19 +1,19 @@
 """Texts a second of the text encoder, beside sentence-transformers' own `encode` with the same weights.
 
-    python -m bench.embedding
+    pip install sentence-transformers && python -m bench.embedding
 
 The texts are made up here from lists of words, always the same 1,700, in the manner of film titles with
 year and genres: 11 tokens on average. Both sides get the same list and two threads, sentence-transformers
 otherwise as it comes (float32, batches of 32). Best of five rounds, taking turns.
 """
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sentence_transformers import SentenceTransformer
 
 from bench.report import Figure, report
 from bench.workload import titles
@@ -25,6 +25,11 @@ TEXTS, ROUNDS, THREADS = 1700, 5, 2
 
 def main() -> None:
     """Measures and reports."""
+    try:
+        from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - the peer; nothing else needs it
+    except ImportError:
+        print("skipped: nothing to stand beside; run: pip install sentence-transformers", file=sys.stderr)
+        return
     torch.set_num_threads(THREADS)
     texts = titles(TEXTS)
     ours = TransformerEncoder(threads=THREADS)
