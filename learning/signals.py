@@ -21,8 +21,7 @@ LOOK_BACK = 10
 """How many of the user's items before an event count as having led to it."""
 
 LAG_DECAY = 0.8
-"""Each step further back counts this much less. (With the last 10 items: the best single co-occurrence
-model on MovieLens 100k, prequentially; docs/performance.md.)"""
+"""Each step further back counts this much less."""
 
 PREDECESSORS_KEPT = 100
 """A share keeps this many predecessors of an item once it has half as many more, the heaviest first."""
