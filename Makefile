@@ -36,7 +36,7 @@ check: $(STAMP) ## Types, style, imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo --quiet 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/lint-imports
 
 bench: $(addprefix bench-,$(BENCHES)) ## Run every bench, one after the other; one table at the end
 	@echo && $(BIN)/python -m bench.summary
