@@ -14,7 +14,7 @@ from typing import Annotated, Self
 
 import typer
 
-from cli.children import Child
+from cli.children import Child, ChildEnded
 from domain.errors import BrokerUnavailable, ConfigError
 
 HOST = "127.0.0.1"
@@ -39,8 +39,7 @@ class EmbeddedBroker:
 
         Raises:
             ConfigError: the broker's wheel is not installed, or the port is taken.
-            ChildEnded: it ended at once; the message has its last words.
-            BrokerUnavailable: it did not listen in time.
+            BrokerUnavailable: it ended at once, and the message has its last words; or it did not listen in time.
         """
         binary = _binary()
         port = port or free_port()
@@ -79,7 +78,10 @@ class EmbeddedBroker:
     def _await_port(self, port: int, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while not is_taken(port):
-            self._child.check()
+            try:
+                self._child.check()
+            except ChildEnded as error:
+                raise BrokerUnavailable(str(error)) from None
             if time.monotonic() > deadline:
                 raise BrokerUnavailable(f"embedded broker: no listener on port {port} after {timeout_s:g} s")
             time.sleep(0.005)
