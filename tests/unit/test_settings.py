@@ -64,7 +64,7 @@ def test_a_wrong_value_is_refused_with_its_name(
 
 def test_json_that_cannot_be_read_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRESHET_INTERACTION_TYPES", "{share")
-    with pytest.raises(ConfigError, match="interaction_types"):
+    with pytest.raises(ConfigError, match="FRESHET_INTERACTION_TYPES: not valid JSON"):
         load_settings(KafkaSettings)
 
 
