@@ -59,7 +59,7 @@ class Deployment:
         port = free_port()
         child = self._start("stream", freshet_command("stream"), {"worker_metrics_port": port, **more})
         worker = Worker(child, f"http://{HOST}:{port}/metrics")
-        self.until(lambda: _answers(worker.url))
+        self.until(lambda: answers(worker.url))
         return worker
 
     def replica(self, **more: object) -> "Replica":
@@ -67,7 +67,7 @@ class Deployment:
         port = free_port()
         child = self._start("serve", freshet_command("serve"), {"port": port, **more})
         replica = Replica(child, f"http://{HOST}:{port}")
-        self.until(lambda: _answers(f"{replica.url}/health/ready"))
+        self.until(lambda: answers(f"{replica.url}/health/ready"))
         return replica
 
     def peer(self, name: str, *arguments: object) -> Child:
@@ -177,7 +177,8 @@ def _running(broker: Broker) -> Iterator[str]:
         yield node.bootstrap_servers
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Whether a URL is answered, and well."""
     try:
         return _http.get(url).is_success
     except httpx.TransportError:

@@ -11,7 +11,7 @@ import time
 
 import httpx
 
-from bench.deployment import Deployment, Replica, deployment, say
+from bench.deployment import Deployment, Replica, answers, deployment, say
 from bench.report import Figure, report
 from bench.workload import interactions, items
 from cli.broker import HOST, free_port
@@ -34,7 +34,7 @@ def main() -> None:
         port = free_port()
         running.peer("constant", port, size)
         constant = f"http://{HOST}:{port}/{size}"
-        running.until(lambda: _answers(constant))
+        running.until(lambda: answers(constant))
         plain = replica.url + "/v1/users/user-{}/recommendations"
         explained = plain + "?explain=true"
         say(f"{CONNECTIONS} connections, answers of {size} bytes on average")
@@ -82,13 +82,6 @@ def _load(running: Deployment, url: str, rate: float) -> dict[str, float]:
     running.forget(child)
     say(f"  {url.split('/', 3)[3]}: {told}")
     return told
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).is_success
-    except httpx.TransportError:
-        return False
 
 
 if __name__ == "__main__":

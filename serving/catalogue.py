@@ -4,7 +4,6 @@ from collections import defaultdict
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 
 from domain.items import Item
 from embeddings.ann_index import AnnIndex
@@ -110,8 +109,3 @@ class Catalogue:
         for name, empty in (("published_ms", UNSET_MS), ("expires_ms", NEVER_MS)):
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.full_like(old, empty)]))
-
-
-def live_rows(catalogue: Catalogue) -> NDArray[np.int64]:
-    """Returns the rows that have an item, ascending."""
-    return np.flatnonzero(catalogue.live[: len(catalogue)])
