@@ -33,3 +33,9 @@ lag_records = Gauge("freshet_replica_lag_records", "Records behind the ends of t
 ready = Gauge("freshet_replica_ready", "1 once the replica has caught up")
 stale = Gauge("freshet_replica_stale", "1 while Kafka is away")
 held = Gauge("freshet_replica_held", "What the replica holds", ["what"])
+model_info = Gauge(
+    "freshet_model_info", "1 for the version of each model that requests are answered with", ["name", "version"]
+)
+model_refused = Counter(
+    "freshet_model_refused", "Versions that should be active and could not be taken; the one before stays", ["name"]
+)

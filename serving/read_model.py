@@ -4,7 +4,7 @@ The follower feeds it from Kafka, the backtest from files; the request path read
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from domain.clock import Clock, system_clock
 from domain.codecs import unpack
@@ -12,26 +12,27 @@ from domain.errors import EventError
 from domain.items import decode_item
 from domain.log_reader import Record
 from domain.settings import ServingSettings
-from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES
+from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
 from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding
 from learning.signals import ItemSignals
 from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
+from serving.models import Loader, Models
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
 
 log = logging.getLogger(__name__)
 
-FOLLOWED = (ITEMS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES)
+FOLLOWED = (ITEMS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES, MODELS)
 """The topics that a replica follows."""
 
 
 class ReadModel:
-    """Items, embeddings, signals and profiles.
+    """Items, embeddings, signals, profiles and models.
 
     Attributes:
-        catalogue, behaviour, profiles: what the request path reads.
+        catalogue, behaviour, profiles, models: what the request path reads.
         waiters: requests that wait for a profile.
         settings: the replica's settings.
     """
@@ -43,12 +44,14 @@ class ReadModel:
         model_version: str | None = None,
         profiles: ProfileStore | None = None,
         clock: Clock = system_clock,
+        loaders: Mapping[str, Loader] | None = None,
     ) -> None:
         self.settings = settings
         self.types = settings.all_interaction_types()
         self.catalogue = Catalogue(index, model_version)
         self.behaviour = Behaviour(self.catalogue)
         self.profiles = profiles or MemoryProfiles()
+        self.models = Models(loaders)
         self.waiters = ProfileWaiters(self.profiles)
         self.live = False  # while it restores, ages say nothing about freshness
         self._clock = clock
@@ -57,6 +60,7 @@ class ReadModel:
             settings.topic(ITEM_EMBEDDINGS): self._apply_embedding,
             settings.topic(ITEM_SIGNALS): self._apply_signals,
             settings.topic(USER_PROFILES): self._apply_profile,
+            settings.topic(MODELS): self._apply_model,
         }
 
     def apply(self, records: Sequence[Record]) -> None:
@@ -88,6 +92,9 @@ class ReadModel:
                 now = self._clock()
                 metrics.freshness.observe(max(0, now - profile.arrived_ms) / 1000)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
+
+    def _apply_model(self, key: str, record: Record) -> None:
+        self.models.put(key, record.value, self.live)
 
 
 def summary(model: ReadModel) -> dict[str, int]:
