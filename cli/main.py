@@ -7,7 +7,21 @@ from collections.abc import Callable
 
 import typer
 
-from cli import broker, data, dead_letters, demo, doctor, emit, importing, serve, settings, state, stream, topics
+from cli import (
+    broker,
+    data,
+    dead_letters,
+    demo,
+    doctor,
+    emit,
+    importing,
+    models,
+    serve,
+    settings,
+    state,
+    stream,
+    topics,
+)
 from domain.errors import FreshetError
 
 COMMANDS: tuple[tuple[str, Callable[..., None] | typer.Typer], ...] = (
@@ -21,6 +35,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None] | typer.Typer], ...] = (
     ("broker", broker.broker),
     ("doctor", doctor.doctor),
     ("dead-letters", dead_letters.app),
+    ("models", models.app),
     ("settings", settings.settings),
     ("state", state.app),
 )
