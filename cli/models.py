@@ -78,9 +78,10 @@ def show(
 def promote(name: Name, version: Annotated[str, typer.Argument(help="As `list` gives it.")]) -> None:
     """Make a version the active one on every replica.
 
-    Each loads it within moments, goes on answering meanwhile, and swaps when it is ready. A replica that cannot load it keeps the one it has, logs why and counts freshet_model_refused_total;
-    freshet_model_info says which version each replica answers with. Promoting the active version again makes
-    those that could not load it try once more.
+    Each loads it within moments, goes on answering meanwhile, and swaps when it is ready. A replica that cannot
+    load it keeps the one it has, logs why and counts freshet_model_refused_total; freshet_model_info says which
+    version each replica answers with. Promoting the active version again makes those that could not load it
+    try once more.
     """
     _moved(name, model_store.promote(load_settings(KafkaSettings), name, version))
 
@@ -92,7 +93,8 @@ def rollback(
 ) -> None:
     """Go back to the version before.
 
-    To the one that was active before the last promotion, or with --to to any that `list` shows. Nothing is deleted, so `promote` undoes it. Further back than one step needs --to.
+    To the one that was active before the last promotion, or with --to to any that `list` shows. Nothing is
+    deleted, so `promote` undoes it. Further back than one step needs --to.
     """
     _moved(name, model_store.rollback(load_settings(KafkaSettings), name, to))
 
