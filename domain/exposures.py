@@ -1,16 +1,31 @@
 """The exposure: what a slate showed, and how likely each item was to be shown. The `exposures` topic."""
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 
 class ExposedItem(msgspec.Struct, frozen=True):
-    """One item of a slate. `propensity` is the probability that it was shown at all, in (0, 1]."""
+    """One item of a slate.
+
+    Attributes:
+        item_id: what was shown.
+        position: where, from 0, over all pages.
+        score: what it was ranked by; higher is better.
+        source: what found it.
+        propensity: the probability that it was shown at all, in any slot, under the policy that ran.
+        explored: whether it was drawn by chance.
+        under: the same probability under each other policy that would have had another; null where none would.
+    """
 
     item_id: str
     position: int
     score: float
     source: str
-    propensity: float = 1.0
+    propensity: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    explored: bool = False
+    under: dict[str, Annotated[float, Meta(ge=0, le=1)]] | None = None
 
 
 class Exposure(msgspec.Struct, frozen=True, kw_only=True):
