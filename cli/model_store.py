@@ -120,7 +120,7 @@ def _move(settings: KafkaSettings, contents: Contents, name: str, version: str, 
 
 def _send(settings: KafkaSettings, manifest: Manifest, raw: bytes, pointer: Pointer | None) -> None:
     *chunks, last = records_of(manifest, raw)
-    send_records(settings, chunks, [last], [] if pointer is None else [(manifest.name, pack(pointer))])
+    send_records(settings, chunks, [last] if pointer is None else [last, (manifest.name, pack(pointer))])
 
 
 def _artefact(settings: KafkaSettings, manifest: Manifest) -> bytes:

@@ -62,11 +62,13 @@ def read_records(settings: KafkaSettings) -> Iterator[tuple[str, bytes | None, i
 def send_records(settings: KafkaSettings, *stages: Iterable[tuple[str, bytes | None]]) -> None:
     """Writes records in order, each stage once Kafka has confirmed the one before; None deletes a key.
 
+    What is small in a stage goes in one batch, which Kafka takes whole or not at all.
+
     Raises:
         BrokerUnavailable: no broker answered.
         DeliveryError: Kafka did not take a record; nothing of the stages after it has been sent.
     """
-    options = {"acks": "all", "enable_idempotence": True, "allow_auto_create_topics": False}
+    options = {"acks": "all", "enable_idempotence": True, "allow_auto_create_topics": False, "linger_ms": 1_000}
     timeouts = {"delivery_timeout_ms": DELIVERY_MS, "request_timeout_ms": 20_000, "max_block_ms": 10_000}
     with connected(KafkaProducer, settings, **options, **timeouts) as producer:
         for stage in stages:

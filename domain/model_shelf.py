@@ -78,9 +78,9 @@ class _Versions:
         changed = box.take(address, raw)
         self._tidy()
         pointer = self._pointer
-        if not changed or pointer is None or pointer == self._shown or pointer.version != address.version:
-            return None
-        return self._show(pointer) if box.is_whole() else None
+        if changed and pointer is not None and pointer.version == address.version and not self.is_settled():
+            return self._show(pointer) if box.is_whole() else None
+        return None
 
     def _point(self, raw: bytes | None) -> Active | None:
         if raw is None:
@@ -90,10 +90,22 @@ class _Versions:
         if self._pointer is not None and pointer.at_ms < self._pointer.at_ms:
             return None  # the log is read again from its beginning
         self._pointer = pointer
-        if pointer != self._shown:
-            return self._show(pointer)
-        self._forget(pointer.version)
-        return None
+        if pointer == self._shown or (self._has_shown(pointer.version) and not self._is_whole(pointer.version)):
+            self._shown = pointer  # its bytes were here and right; of a second copy some may be compacted away
+            self._forget(pointer.version)
+            return None
+        return self._show(pointer)
+
+    def is_settled(self) -> bool:
+        """Whether what the pointer wants has been handed out."""
+        return self._pointer is not None and self._pointer == self._shown
+
+    def _has_shown(self, version: str) -> bool:
+        return self._shown is not None and self._shown.version == version
+
+    def _is_whole(self, version: str) -> bool:
+        box = self._boxes.get(version)
+        return box is not None and box.is_whole()
 
     def _show(self, pointer: Pointer) -> Active:
         box = self._boxes.get(pointer.version) or _Box(0)
@@ -105,10 +117,14 @@ class _Versions:
         return Active(self._name, pointer.version, raw, box.manifest)
 
     def _forget(self, version: str) -> None:
-        """Drops a version that has been handed out, and those that lay complete before it began."""
+        """Drops a version that has been handed out, and those that lay whole before it began.
+
+        A pointer comes with its manifest, so one to them would come after their records once more.
+        """
         box = self._boxes.pop(version, None)
         if box is not None:
-            self._boxes = {name: one for name, one in self._boxes.items() if one.last > box.first}
+            kept = [one for one, other in self._boxes.items() if other.last > box.first or not other.is_whole()]
+            self._boxes = {one: self._boxes[one] for one in kept}
 
     def _tidy(self) -> None:
         wanted = None if self._pointer is None else self._pointer.version
@@ -123,7 +139,7 @@ class ModelShelf:
 
     Attributes:
         faults: by model, why the version that its pointer wants cannot be had, or what else was wrong with
-            its newest records; a version that becomes active takes the fault away.
+            its newest records; a pointer that is satisfied takes the fault away.
     """
 
     def __init__(self) -> None:
@@ -141,11 +157,12 @@ class ModelShelf:
             MalformedEvent: the key is no model's. Everything else that is wrong goes into `faults`.
         """
         address = parse_key(key)
+        versions = self._versions[address.name]
         try:
-            active = self._versions[address.name].put(address, raw)
+            active = versions.put(address, raw)
         except MalformedEvent as error:
             self.faults[address.name] = f"{key}: {error}"
             return None
-        if active is not None:
+        if active is not None or (address.version is None and versions.is_settled()):
             self.faults.pop(address.name, None)
         return active

@@ -6,9 +6,10 @@
 | `sequence/VERSION` | the manifest: what the chunks must add up to, and how good the model was |
 | `sequence` | the pointer: which version is active |
 
-They are written in this order, each kind once the one before is durable. Whoever moves the pointer to an old
-version sends that version's records again first. So a pointer always follows a whole copy of what it names,
-in the log as in what compaction leaves of it, and a reader need not keep old versions for a rollback.
+They are written in this order, the chunks durable before the others begin, the pointer in one batch with its
+manifest. Whoever moves the pointer to an old version sends that version's records again first. So a pointer
+always follows a whole copy of what it names, in the log as in what compaction leaves of it, and a reader need
+not keep old versions for a rollback.
 
 `freshet models` and whoever trains write these, the replicas read them. No Kafka and no clock in here.
 """
