@@ -1,25 +1,16 @@
 """The topic `models` as it lies in Kafka: read to its end without a group, and written in order."""
 
-import time
 from collections.abc import Iterable, Iterator
-from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 
 from cli.kafka_clients import connected
 from cli.model_contents import Contents
-from domain.errors import BrokerUnavailable, DeliveryError, TopicError
+from cli.topic_records import records_of
+from domain.errors import DeliveryError
 from domain.settings import KafkaSettings
 from domain.topics import MODELS
 
-STALL_S = 20.0
-"""How long a broker may give nothing before its end is reached."""
-
-WHOLE_FETCHES = 1_000_000
-"""The embedded broker reports the first record of its last batch plus one as a partition's end, so a fetch
-must come out whole."""
-
-FETCH_BYTES = 8_388_608
 DELIVERY_MS = 60_000
 """How long Kafka may take to confirm what is on its way, over a slow line too."""
 
@@ -44,19 +35,8 @@ def read_records(settings: KafkaSettings) -> Iterator[tuple[str, bytes | None, i
         BrokerUnavailable: no broker answered, or it stopped answering.
         TopicError: the topic is missing.
     """
-    place = TopicPartition(settings.topic(MODELS), 0)
-    with _consumer(settings) as consumer:
-        if not consumer.partitions_for_topic(place.topic):
-            raise TopicError(f"topic {place.topic} is missing; run: freshet topics create")
-        consumer.assign([place])
-        start, end = consumer.beginning_offsets([place])[place], consumer.end_offsets([place])[place]
-        deadline = time.monotonic() + STALL_S
-        while start < end and consumer.position(place) < end:
-            for record in consumer.poll(timeout_ms=500).get(place, ()):
-                yield (record.key or b"").decode(errors="replace"), record.value, record.timestamp
-                deadline = time.monotonic() + STALL_S
-            if time.monotonic() > deadline:
-                raise BrokerUnavailable(f"Kafka gave no models for {STALL_S:g} s, though there are more; try again")
+    for record in records_of(settings, MODELS):
+        yield (record.key or b"").decode(errors="replace"), record.value, record.timestamp
 
 
 def send_records(settings: KafkaSettings, *stages: Iterable[tuple[str, bytes | None]]) -> None:
@@ -79,17 +59,3 @@ def send_records(settings: KafkaSettings, *stages: Iterable[tuple[str, bytes | N
             producer.flush()  # ends after DELIVERY_MS at the latest
             if failures:
                 raise DeliveryError(f"Kafka did not take {len(failures):,} records of the model: {failures[0]}")
-
-
-def _consumer(settings: KafkaSettings) -> Any:  # noqa: ANN401 - kafka-python has no types
-    return connected(
-        KafkaConsumer,
-        settings,
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        max_poll_records=WHOLE_FETCHES,
-        max_partition_fetch_bytes=FETCH_BYTES,
-        fetch_max_wait_ms=settings.fetch_max_wait_ms,
-        allow_auto_create_topics=False,
-    )
