@@ -8,6 +8,7 @@ from collections.abc import Callable
 import typer
 
 from cli import (
+    backtest,
     broker,
     data,
     dead_letters,
@@ -35,6 +36,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None] | typer.Typer], ...] = (
     ("broker", broker.broker),
     ("doctor", doctor.doctor),
     ("dead-letters", dead_letters.app),
+    ("backtest", backtest.backtest),
     ("models", models.app),
     ("settings", settings.settings),
     ("state", state.app),

@@ -153,21 +153,29 @@ class ServingSettings(KafkaSettings):
     max_count: int = Field(200, ge=1, le=1000, description="most items of one slate")
     candidates_per_source: int = Field(200, ge=10, le=5000, description="how many candidates each source may give")
     recent_items: int = Field(
-        10, ge=1, le=100, description="how many of a user's newest items the co-visitation source looks at"
+        50, ge=1, le=200, description="how many of a user's newest items sources and features look at"
     )
     fresh_days: float = Field(7.0, gt=0, le=3650, description="how long an item counts as new")
     diversity: float = Field(
-        0.1,
+        0.0,
         ge=0,
         le=1,
         description="how much a slate avoids items that resemble each other, unless the request says",
     )
-    weight_profile: float = Field(0.15, ge=0, le=100, description="weight of closeness in text to the user's interests")
-    weight_covisitation: float = Field(
-        1.0, ge=0, le=100, description="weight of what others went on to from the user's recent items"
+    disabled: list[str] = Field(
+        default_factory=list,
+        description="JSON list of sources and feature families to leave out: covisitation, sequence, popularity, "
+        "profile, kind, fresh; for comparisons",
     )
-    weight_popularity: float = Field(0.25, ge=0, le=100, description="weight of time-decayed popularity")
-    weight_fresh: float = Field(0.4, ge=0, le=100, description="weight of being new")
+    explore_policy: Literal["greedy", "epsilon", "thompson"] = Field(
+        "thompson", description="how exploring slots are filled: by chance (epsilon) or by promise (thompson)"
+    )
+    explore_share: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="share of a slate's slots that go to items not yet known to be best; 0 explores nothing",
+    )
     source_budget_ms: float = Field(
         50.0,
         gt=0,

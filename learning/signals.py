@@ -6,25 +6,34 @@ function of the partition's records in offset order, and `position` says up to w
 a record that is delivered again changes nothing.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from domain.clock import DAY_MS
-from domain.interactions import InteractionType, weight_of
+from domain.interactions import InteractionType
 from domain.profile import Touch
 
-POPULARITY_HALF_LIVES_DAYS = (3.0, 30.0)
-"""A fast and a slow memory: what trends, and what is well liked."""
+POPULARITY_HALF_LIVES_DAYS = (0.4, 4.0, 40.0, 400.0, 4000.0)
+"""From what trends this hour to what has been liked for a decade; the ranker learns which to trust, and when."""
 
-LOOK_BACK = 10
+STAGES = (0, 1, 2, 3, 5, 10, 20, 40, 80, 150)
+"""Lower bounds of the history lengths among which popularity is counted apart: newcomers choose other things."""
+
+STAGE_HALF_LIFE_DAYS = 40.0
+
+LOOK_BACK = 25
 """How many of the user's items before an event count as having led to it."""
 
-LAG_DECAY = 0.8
+LAG_DECAY = 0.9
 """Each step further back counts this much less."""
 
-PREDECESSORS_KEPT = 100
-"""A share keeps this many predecessors of an item once it has half as many more, the heaviest first."""
+PREDECESSORS_KEPT = 300
+"""A share keeps this many predecessors of an item once it has half as many more, the heaviest first.
+
+Measured on MovieLens 100k, events 65,000 to 75,000, with all else equal: nDCG@10 .0985 with 100, .1032 with
+300, .1040 without a bound."""
 
 
 class ItemSignals(msgspec.Struct, array_like=True):
@@ -32,15 +41,27 @@ class ItemSignals(msgspec.Struct, array_like=True):
 
     Attributes:
         position: highest offset of the source partition that is reflected.
-        as_of_ms: the newest event time among them; `counts` are decayed to this moment.
+        first_ms, as_of_ms: the oldest and the newest event time among them; counts are decayed to `as_of_ms`.
         counts: one decayed count for each of POPULARITY_HALF_LIVES_DAYS.
+        stages: decayed counts by the length of the user's history at that moment, one for each of STAGES.
         before: weight of each item that users touched shortly before this one.
     """
 
     position: int = -1
+    first_ms: int = 0
     as_of_ms: int = 0
     counts: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(POPULARITY_HALF_LIVES_DAYS))
+    stages: list[float] = msgspec.field(default_factory=lambda: [0.0] * len(STAGES))
     before: dict[str, float] = {}
+
+    def __post_init__(self) -> None:
+        if len(self.counts) != len(POPULARITY_HALF_LIVES_DAYS) or len(self.stages) != len(STAGES):
+            raise ValueError("written by another version of Freshet; rebuild `item-signals` from `interactions`")
+
+
+def stage_of(history: int) -> int:
+    """Returns which of STAGES a history of so many interactions belongs to."""
+    return bisect_right(STAGES, history) - 1
 
 
 def predecessors(touches: Sequence[Touch], touch: Touch, types: Mapping[str, InteractionType]) -> dict[str, float]:
@@ -48,8 +69,8 @@ def predecessors(touches: Sequence[Touch], touch: Touch, types: Mapping[str, Int
 
     Args:
         touches: the profile's set before `touch`, ascending in time.
-        touch: the interaction that was led to; only what is older than it counts.
-        types: the interaction types; only those with a positive weight count.
+        touch: the interaction that was led to; what is dated after it does not count.
+        types: the interaction types; only those that speak for an item count.
 
     Returns:
         At most LOOK_BACK distinct items other than the touched one; the newest has weight 1. Empty for a
@@ -57,7 +78,7 @@ def predecessors(touches: Sequence[Touch], touch: Touch, types: Mapping[str, Int
     """
     led: dict[str, float] = {}
     for earlier in reversed(touches):
-        if earlier < touch and earlier.item_id != touch.item_id and earlier.item_id not in led:
+        if earlier.event_time <= touch.event_time and earlier.item_id != touch.item_id and earlier.item_id not in led:
             if pulls(earlier, types):
                 led[earlier.item_id] = LAG_DECAY ** len(led)
                 if len(led) == LOOK_BACK:
@@ -66,20 +87,36 @@ def predecessors(touches: Sequence[Touch], touch: Touch, types: Mapping[str, Int
 
 
 def pulls(touch: Touch, types: Mapping[str, InteractionType]) -> bool:
-    """Whether an interaction speaks for its item at all; a type that is no longer configured does not."""
+    """Whether an interaction is a choice of its item; a type that is no longer configured is not.
+
+    A bad rating is a choice as well: behaviour says what people turn to, and taste, where the value counts,
+    is for the interests.
+    """
     kind = types.get(touch.type)
-    return kind is not None and weight_of(kind, touch.value) > 0
+    return kind is not None and kind.weight > 0
 
 
-def learn(signals: ItemSignals, touch: Touch, led: Mapping[str, float]) -> None:
-    """Adds one new interaction to its item's share, in place. Nothing happens below `signals.position`."""
+def learn(signals: ItemSignals, touch: Touch, history: int, led: Mapping[str, float]) -> None:
+    """Adds one new interaction to its item's share, in place. Nothing happens at or below `signals.position`.
+
+    Args:
+        signals: the share of the touched item.
+        touch: the interaction.
+        history: how many interactions the user's profile held before it.
+        led: what led to it, from `predecessors`.
+    """
     if touch.offset <= signals.position:
         return
+    signals.first_ms = touch.event_time if signals.position < 0 else min(signals.first_ms, touch.event_time)
     signals.position = touch.offset
     newest = max(signals.as_of_ms, touch.event_time)
+    passed, late = newest - signals.as_of_ms, newest - touch.event_time
     for index, days in enumerate(POPULARITY_HALF_LIVES_DAYS):
-        aged = signals.counts[index] * halved(newest - signals.as_of_ms, days)
-        signals.counts[index] = aged + halved(newest - touch.event_time, days)
+        signals.counts[index] = signals.counts[index] * halved(passed, days) + halved(late, days)
+    if passed:
+        aged = halved(passed, STAGE_HALF_LIFE_DAYS)
+        signals.stages = [count * aged for count in signals.stages]
+    signals.stages[stage_of(history)] += halved(late, STAGE_HALF_LIFE_DAYS)
     signals.as_of_ms = newest
     for item_id, weight in led.items():
         signals.before[item_id] = signals.before.get(item_id, 0.0) + weight

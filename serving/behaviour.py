@@ -1,4 +1,4 @@
-"""What the partitions' signals add up to: popularity of each item, and what users go on to from it."""
+"""What the partitions' signals add up to: popularity of each item, and what users touch before and after it."""
 
 from collections import defaultdict
 
@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
-from learning.signals import POPULARITY_HALF_LIVES_DAYS, ItemSignals
+from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
+from serving.heads import Head
+from serving.links import Links, Neighbours
 
-Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
-_NONE: Neighbours = (np.empty(0, np.int64), np.empty(0, np.float32))
+NEVER_TOUCHED_MS = -1
 
 
 class Behaviour:
@@ -19,14 +20,20 @@ class Behaviour:
     Attributes:
         popularity: (H, capacity) float64: log2 of each item's decayed count at one common, arbitrary moment
             (so no clock is needed to compare them), one row a half life; -inf for an item without any.
+        stages: (S, capacity) float64: the same among users whose history was of that length.
+        first_ms, last_ms: (capacity,) int64: when an item was first and last touched; -1 for never.
     """
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._shares: dict[int, dict[int, ItemSignals]] = defaultdict(dict)
-        self._successors: dict[int, dict[int, float]] = defaultdict(dict)
-        self._arrays: dict[int, Neighbours] = {}
+        self._successors: dict[int, Links] = {}
+        self._predecessors: dict[int, Links] = {}
+        self._heads = [Head() for _ in (*POPULARITY_HALF_LIVES_DAYS, *STAGES)]
         self.popularity = np.full((len(POPULARITY_HALF_LIVES_DAYS), FIRST_CAPACITY), -np.inf)
+        self.stages = np.full((len(STAGES), FIRST_CAPACITY), -np.inf)
+        self.first_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
+        self.last_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
 
     def put(self, item_id: str, partition: int, share: ItemSignals | None) -> None:
         """Takes one partition's share of an item's signals; a share older than the one held is left out."""
@@ -39,47 +46,73 @@ class Behaviour:
             return
         else:
             shares[partition] = share
-        self._sum_popularity(row)
-        self._sum_successors(row, before.before if before else {}, share.before if share else {})
+        self._sum_counts(row)
+        self._sum_links(row, before.before if before else {}, share.before if share else {})
 
     def successors(self, row: int) -> Neighbours:
         """Returns the items that users touched after this one: rows (M,) and weights (M,), unordered."""
-        if row not in self._successors:
-            return _NONE
-        cached = self._arrays.get(row)
-        if cached is None:
-            weights = self._successors[row]
-            cached = (
-                np.fromiter(weights.keys(), np.int64, len(weights)),
-                np.fromiter(weights.values(), np.float32, len(weights)),
-            )
-            self._arrays[row] = cached
-        return cached
+        links = self._successors.get(row)
+        return NO_LINKS if links is None else links.arrays()
+
+    def predecessors(self, row: int) -> Neighbours:
+        """Returns the items that users touched before this one, likewise."""
+        links = self._predecessors.get(row)
+        return NO_LINKS if links is None else links.arrays()
+
+    def heads(self, stage: int, limit: int) -> list[NDArray[np.int64]]:
+        """Returns the most popular rows: at this stage of a history, then by each half life."""
+        own = self._heads[len(POPULARITY_HALF_LIVES_DAYS) + stage]
+        return [one.top(limit) for one in (own, *self._heads[: len(POPULARITY_HALF_LIVES_DAYS)])]
+
+    def counts(self, now_ms: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Returns how often items were touched, as the longest half life remembers it: (C,) float32; None: all."""
+        logs = self.popularity[-1, : len(self._catalogue)] if rows is None else self.popularity[-1, rows]
+        counts: NDArray[np.float32] = np.exp2(logs - now_ms / DAY_MS / POPULARITY_HALF_LIVES_DAYS[-1]).astype(
+            np.float32
+        )
+        return counts
 
     def shares(self) -> dict[int, dict[int, ItemSignals]]:
         """The shares by row and partition; for the state hash."""
         return self._shares
 
-    def _sum_popularity(self, row: int) -> None:
-        while row >= self.popularity.shape[1]:
-            self.popularity = np.concatenate([self.popularity, np.full_like(self.popularity, -np.inf)], axis=1)
-        for index, days in enumerate(POPULARITY_HALF_LIVES_DAYS):
-            logs = [
-                np.log2(share.counts[index]) + share.as_of_ms / (days * DAY_MS)
-                for _, share in sorted(self._shares[row].items())  # so that every replica adds in one order
-                if share.counts[index] > 0
-            ]
-            self.popularity[index, row] = np.logaddexp2.reduce(logs) if logs else -np.inf
+    def _sum_counts(self, row: int) -> None:
+        while row >= len(self.first_ms):
+            self._grow()
+        shares = [share for _, share in sorted(self._shares[row].items())]  # so that every replica adds in one order
+        self.first_ms[row] = min((share.first_ms for share in shares), default=NEVER_TOUCHED_MS)
+        self.last_ms[row] = max((share.as_of_ms for share in shares), default=NEVER_TOUCHED_MS)
+        if not shares:
+            self.popularity[:, row] = self.stages[:, row] = -np.inf
+            for head in self._heads:
+                head.drop(row)
+            return
+        as_of_days = np.array([share.as_of_ms for share in shares])[:, None] / DAY_MS
+        with np.errstate(divide="ignore"):
+            counts = np.log2([share.counts for share in shares]) + as_of_days / _HALF_LIVES
+            stages = np.log2([share.stages for share in shares]) + as_of_days / STAGE_HALF_LIFE_DAYS
+        self.popularity[:, row] = np.logaddexp2.reduce(counts)
+        self.stages[:, row] = np.logaddexp2.reduce(stages)
+        for head, value in zip(self._heads, (*self.popularity[:, row], *self.stages[:, row]), strict=True):
+            head.put(row, float(value))
 
-    def _sum_successors(self, row: int, before: dict[str, float], after: dict[str, float]) -> None:
-        for item_id in before.keys() | after.keys():
-            if before.get(item_id) == after.get(item_id):
-                continue
+    def _sum_links(self, row: int, before: dict[str, float], after: dict[str, float]) -> None:
+        shares = self._shares[row]
+        predecessors = self._predecessors.setdefault(row, Links())
+        changed = {item_id for item_id, _ in before.items() ^ after.items()}
+        for item_id in sorted(changed):
             earlier = self._catalogue.row(item_id)
             # Summed afresh, not by differences: those would drift, and two replicas would differ.
-            weight = sum(share.before.get(item_id, 0.0) for _, share in sorted(self._shares[row].items()))
-            if weight > 0:
-                self._successors[earlier][row] = weight
-            else:
-                self._successors[earlier].pop(row, None)
-            self._arrays.pop(earlier, None)
+            weight = sum(share.before.get(item_id, 0.0) for _, share in sorted(shares.items()))
+            self._successors.setdefault(earlier, Links()).put(row, weight)
+            predecessors.put(earlier, weight)
+
+    def _grow(self) -> None:
+        for name in ("popularity", "stages", "first_ms", "last_ms"):
+            old = getattr(self, name)
+            empty = np.full_like(old, -np.inf if old.dtype.kind == "f" else NEVER_TOUCHED_MS)
+            setattr(self, name, np.concatenate([old, empty], axis=-1))
+
+
+_HALF_LIVES = np.array(POPULARITY_HALF_LIVES_DAYS)
+NO_LINKS = Links().arrays()

@@ -12,6 +12,7 @@ from embeddings.item_embedding import ItemEmbedding, to_vector
 FIRST_CAPACITY = 1024
 NEVER_MS = np.iinfo(np.int64).max
 UNSET_MS = -1
+CATEGORIES_LOOKED_AT = 8
 
 
 class Catalogue:
@@ -29,6 +30,9 @@ class Catalogue:
         tie: (capacity,) uint32, a hash of the id: equal scores are ordered by it, the same on every replica.
         index: nearest neighbours over the rows that have a vector.
         by_category: rows of each category.
+        categories, category_ids: number of each category from 1, and (capacity, 8) int32 those of each row,
+            the first CATEGORIES_LOOKED_AT of an item, padded with 0.
+        vector_changes: the rows whose vector changed, in order; who derives from vectors remembers how far it read.
     """
 
     def __init__(self, index: AnnIndex, model_version: str | None) -> None:
@@ -44,6 +48,9 @@ class Catalogue:
         self.tie = np.zeros(FIRST_CAPACITY, np.uint32)
         self.vectors = np.zeros((FIRST_CAPACITY, index.dimension), np.float32)
         self.by_category: dict[str, set[int]] = defaultdict(set)
+        self.categories: dict[str, int] = {}
+        self.category_ids = np.zeros((FIRST_CAPACITY, CATEGORIES_LOOKED_AT), np.int32)
+        self.vector_changes: list[int] = []
         self.other_versions = 0
 
     def __len__(self) -> int:
@@ -78,6 +85,9 @@ class Catalogue:
             return
         for category in item.categories:
             self.by_category[category].add(row)
+        numbers = [self.categories.setdefault(one, len(self.categories) + 1) for one in item.categories]
+        self.category_ids[row] = 0
+        self.category_ids[row, : len(numbers[:CATEGORIES_LOOKED_AT])] = numbers[:CATEGORIES_LOOKED_AT]
         self.available[row] = item.available
         if item.published_at is not None:
             self.published_ms[row] = int(item.published_at)
@@ -94,6 +104,7 @@ class Catalogue:
                 self.other_versions += 1
                 return
         row = self.row(item_id)
+        self.vector_changes.append(row)
         vector = to_vector(embedding) if embedding is not None else None
         if vector is None:
             self.vectors[row] = 0
@@ -103,7 +114,7 @@ class Catalogue:
             self.index.add(np.array([row]), vector[None])
 
     def _grow(self) -> None:
-        for name in ("live", "available", "tie", "vectors"):
+        for name in ("live", "available", "tie", "vectors", "category_ids"):
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
         for name, empty in (("published_ms", UNSET_MS), ("expires_ms", NEVER_MS)):

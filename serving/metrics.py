@@ -23,6 +23,9 @@ candidates = Counter("freshet_candidates", "Candidates by source", ["source"])
 source_seconds = Histogram(
     "freshet_source_seconds", "Time in each source", ["source"], buckets=(0.0001, 0.0005, *MILLISECONDS)
 )
+stage_seconds = Histogram(
+    "freshet_stage_seconds", "Time in each stage", ["stage"], buckets=(0.0001, 0.0005, *MILLISECONDS)
+)
 source_failures = Counter("freshet_source_failures", "Sources that failed or were late", ["source", "how"])
 removed = Counter("freshet_candidates_removed", "Candidates taken out by each filter", ["filter"])
 slates = Counter("freshet_slates", "Slates served", ["fallback"])

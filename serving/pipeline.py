@@ -1,4 +1,4 @@
-"""The request path: sources, filters, features, scorer, selector, in that order, over the read model.
+"""The request path: sources, filters, features, scorer, selectors, in that order, over the read model.
 
 The API, the playground, the live meter and the backtest all call `recommend`; there is no second path.
 """
@@ -11,17 +11,21 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.ranker import standardised
 from serving import metrics
-from serving.features import FEATURES
+from serving.features import matrix
 from serving.filters import FILTERS
 from serving.filters.attributes import matches
 from serving.query import Query
 from serving.reasons import explain
-from serving.scorers import blend
+from serving.scorers import ranked
 from serving.selectors import diversity
+from serving.selectors.exploration import Exploration, explore
 from serving.sources import SOURCES
 
 log = logging.getLogger(__name__)
+
+_NO_ROWS = np.empty(0, np.int64)
 
 
 @dataclass
@@ -33,6 +37,9 @@ class Picked:
     source: str
     reasons: list[str]
     parts: dict[str, float]
+    propensity: float = 1.0
+    explored: bool = False
+    under: dict[str, float] | None = None
 
 
 @dataclass
@@ -45,46 +52,77 @@ class Slate:
         more: whether there are candidates beyond this page.
         degraded: sources that failed or were late.
         removed: how many candidates each filter took out.
-        ranked: every candidate's row that survived, best first; for the judge.
+        rows: (C,) int64, every candidate that survived the filters.
+        candidates: (C, F) their standardised features, for the ranker to learn from.
+        order: (C,) places in `rows`, best first, as selected: a page is a part of it. For the judge.
     """
 
-    items: list[Picked]
+    items: list[Picked] = field(default_factory=list)
     fallback: str | None = None
     more: bool = False
     degraded: list[str] = field(default_factory=list)
     removed: dict[str, int] = field(default_factory=dict)
-    ranked: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    rows: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
+    candidates: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    order: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
 
 
 def recommend(query: Query) -> Slate:
     """Answers one query from the read model. A user nobody knows gets what trends, and the answer says so."""
-    slate = Slate([], fallback=None if len(query.recent) else "trending")
-    rows = _candidates(query, slate)
-    rows = _filtered(query, rows, slate)
-    if not len(rows):
+    slate = Slate(fallback=None if len(query.recent) else "trending")
+    slate.rows = _filtered(query, _candidates(query, slate), slate)
+    if not len(slate.rows):
         return slate
-    features = {name: compute(query, rows) for name, compute in FEATURES.items()}
-    scores, parts = blend.score(features, query.model.settings)
-    scores = _rotated(query, _boosted(query, rows, scores))
-    order = np.lexsort((query.model.catalogue.tie[rows], -scores))
-    slate.ranked = rows[order]
-    wanted = query.offset + query.count
-    places = diversity.select(scores[order], query.model.catalogue.vectors[slate.ranked], wanted, query.diversity)
-    slate.more = len(rows) > wanted
-    for place in order[places[query.offset :]]:
+    with metrics.stage_seconds.labels("features").time():
+        slate.candidates = standardised(matrix(query, slate.rows))
+    scores, parts = ranked.score(query.model.ranker(), slate.candidates, query.context)
+    scores = _rotated(query, _boosted(query, slate.rows, scores))
+    chosen = _selected(query, slate, scores)
+    slate.more = len(slate.rows) > query.offset + query.count
+    for slot in range(query.offset, min(query.offset + query.count, len(slate.order))):
+        place = int(slate.order[slot])
         own = {name: float(part[place]) for name, part in parts.items()}
-        source, reasons = explain(query, int(rows[place]), own)
-        slate.items.append(Picked(int(rows[place]), float(scores[place]), source, reasons, own))
+        row = int(slate.rows[place])
+        source, reasons = explain(query, row, own) if query.reasons else ("", [])
+        picked = Picked(row, float(scores[place]), source, reasons, own)
+        if chosen is not None:
+            picked.propensity, picked.explored = float(chosen.propensities[slot]), bool(chosen.explored[slot])
+            picked.under = chosen.others(slot)
+        slate.items.append(picked)
     return slate
 
 
+def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Exploration | None:
+    """Sets the slate's order: by score, spread by the diversity selector, with the slots that explore."""
+    catalogue, wanted = query.model.catalogue, query.offset + query.count
+    settings = query.model.settings
+    order = np.lexsort((catalogue.tie[slate.rows], -scores))
+    vectors = catalogue.vectors[slate.rows[order]] if query.diversity > 0 else np.empty((len(order), 0), np.float32)
+    first = diversity.select(scores[order], vectors, wanted, query.diversity)
+    order = np.concatenate([order[first], np.delete(order, first)])
+    slate.order = order
+    if query.explore_share <= 0 or settings.explore_policy == "greedy":
+        return None
+    counts = query.model.behaviour.counts(query.now_ms, slate.rows[order])
+    uncertainty = (max(float(scores.std()), 1e-3) / np.sqrt(1 + counts)).astype(np.float32)
+    # The first page explores; those after it go on in order, so that none repeats what it showed.
+    chosen = explore(
+        scores[order], uncertainty, query.count, query.explore_share, settings.explore_policy, _dice(query, 1)
+    )
+    slate.order = np.concatenate([order[chosen.places], np.delete(order, chosen.places)])
+    return chosen if query.offset == 0 else None
+
+
 def _candidates(query: Query, slate: Slate) -> NDArray[np.int64]:
-    """Runs the sources within their budget and returns the distinct rows they gave, ascending."""
-    limit = max(query.model.settings.candidates_per_source, query.offset + query.count)
+    """Runs the sources within their budget and returns the distinct rows they gave."""
+    settings = query.model.settings
+    limit = max(settings.candidates_per_source, query.offset + query.count)
     found: list[NDArray[np.int64]] = []
     started = perf_counter()
     for name, retrieve in SOURCES.items():
-        if (perf_counter() - started) * 1000 > query.model.settings.source_budget_ms:
+        if name in settings.disabled:
+            continue
+        if (perf_counter() - started) * 1000 > settings.source_budget_ms:
             _degrade(slate, name, "late")
             continue
         try:
@@ -96,7 +134,9 @@ def _candidates(query: Query, slate: Slate) -> NDArray[np.int64]:
             continue
         metrics.candidates.labels(name).inc(len(rows))
         found.append(rows)
-    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
+    rows = np.unique(np.concatenate(found)) if found else _NO_ROWS
+    # In the order of a hash of the ids, not of arrival: every replica adds in the same order.
+    return rows[np.argsort(query.model.catalogue.tie[rows], kind="stable")]
 
 
 def _degrade(slate: Slate, source: str, how: str) -> None:
@@ -116,18 +156,23 @@ def _filtered(query: Query, rows: NDArray[np.int64], slate: Slate) -> NDArray[np
 
 
 def _boosted(query: Query, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores are log-odds: adding log(factor) multiplies an item's odds of being chosen by it."""
     items = query.model.catalogue.items
     for boost in query.boost:
         hit = [(item := items[row]) is not None and matches(item, boost.filter) for row in rows]
-        scores = np.where(hit, scores * np.float32(boost.factor), scores)
+        scores = np.where(hit, scores + np.float32(np.log(boost.factor)), scores)
     return scores
 
 
 def _rotated(query: Query, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Stirs the order so that a user who comes back sees something else; a function of what is known of them."""
-    if query.rotation <= 0 or not len(scores):
+    """Stirs the order so that a user who comes back sees something else."""
+    if query.rotation <= 0:
         return scores
-    known = query.touches[-1].event_id if query.touches else ""
-    seed = crc32(f"{query.user_id}\0{known}\0{query.now_ms // 3_600_000}".encode())
-    noise = np.random.default_rng(seed).gumbel(size=len(scores)).astype(np.float32)
+    noise = _dice(query, 0).gumbel(size=len(scores)).astype(np.float32)
     return scores + np.float32(query.rotation * float(scores.std())) * noise
+
+
+def _dice(query: Query, purpose: int) -> np.random.Generator:
+    """Chance as a function of what is known of the user and of the hour, so that a slate can be had again."""
+    known = query.touches[-1].event_id if query.touches else ""
+    return np.random.default_rng(crc32(f"{purpose}\0{query.user_id}\0{known}\0{query.now_ms // 3_600_000}".encode()))

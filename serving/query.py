@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from domain.profile import Touch
 from learning.interests import interests, touch_weights
-from learning.signals import pulls
+from learning.ranker import Context, context_of
+from learning.signals import pulls, stage_of
+from serving.covisits import Covisits, covisits
 from serving.read_model import ReadModel
+from serving.sequence_space import SequenceSpace
 
 _Labels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=64)]
 _Scalar = str | float | bool | None
@@ -55,6 +58,13 @@ class HistoryEvent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     value: float | None = None
 
 
+class Expected(NamedTuple):
+    """What the user is looking for, (M,) float32, in the space of one version of the model."""
+
+    space: SequenceSpace
+    user: NDArray[np.float32]
+
+
 @dataclass
 class Query:
     """One request, ready for the sources.
@@ -78,6 +88,8 @@ class Query:
     diversity: float = 0.0
     rotation: float = 0.0
     offset: int = 0
+    explore_share: float = 0.0
+    reasons: bool = True
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -87,6 +99,13 @@ class Query:
         rows = np.array(found, np.int64)
         rows[~catalogue.live[rows]] = -1
         return rows
+
+    @cached_property
+    def seen(self) -> NDArray[np.int64]:
+        """Rows of the items that the user has seen, as far as the profile remembers: their types mark them so."""
+        types = self.model.types
+        marks = [touch.type in types and types[touch.type].marks_seen for touch in self.touches]
+        return self.rows[np.array(marks, np.bool_)]
 
     @cached_property
     def weights(self) -> NDArray[np.float32]:
@@ -102,6 +121,34 @@ class Query:
         return interests(vectors, weights)
 
     @cached_property
+    def stage(self) -> int:
+        """Which of STAGES the user's history belongs to."""
+        return stage_of(len(self.touches))
+
+    @cached_property
+    def context(self) -> Context:
+        """Which weights of the ranker apply; without a history the pause is the longest."""
+        pause_ms = self.now_ms - self.touches[-1].event_time if self.touches else self.now_ms
+        return context_of(len(self.touches), pause_ms)
+
+    @cached_property
+    def covisits(self) -> Covisits:
+        """What the recent items lead to."""
+        return covisits(self)
+
+    @cached_property
+    def sequence(self) -> Expected | None:
+        """What the sequence model expects the user to look for now; None without a model."""
+        space = self.model.sequence_space()
+        if space is None:
+            return None
+        touches, rows = self.touches, self.rows
+        chosen = [at for at in range(len(touches)) if rows[at] >= 0 and pulls(touches[at], self.model.types)]
+        newest = chosen[-space.encoder.length :]
+        times = np.array([touches[at].event_time for at in newest], np.int64)
+        return Expected(space, space.encoder.user_vector(space.items(rows[newest]), times, self.now_ms))
+
+    @cached_property
     def recent(self) -> list[int]:
         """The newest distinct items that the user liked, as places in `touches`, the newest first."""
         found: list[int] = []
@@ -114,3 +161,17 @@ class Query:
                 if len(found) == self.model.settings.recent_items:
                     break
         return found
+
+
+def stored_query(model: ReadModel, user_id: str, count: int, now_ms: int) -> Query:
+    """Returns the query of a user with their stored profile and the replica's settings, nothing else asked for."""
+    profile = model.profiles.get(user_id)
+    return Query(
+        user_id=user_id,
+        count=count,
+        now_ms=now_ms,
+        touches=profile.touches if profile else (),
+        model=model,
+        diversity=model.settings.diversity,
+        explore_share=model.settings.explore_share,
+    )

@@ -14,13 +14,17 @@ from domain.log_reader import Record
 from domain.settings import ServingSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
 from embeddings.ann_index import AnnIndex
+from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import ItemEmbedding
+from learning.ranker import Ranker
+from learning.sequence.inference import SequenceEncoder
 from learning.signals import ItemSignals
 from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
 from serving.models import Loader, Models
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
+from serving.sequence_space import SequenceSpace
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,7 @@ class ReadModel:
         model_version: str | None = None,
         profiles: ProfileStore | None = None,
         clock: Clock = system_clock,
+        features: Sequence[str] = (),
         loaders: Mapping[str, Loader] | None = None,
     ) -> None:
         self.settings = settings
@@ -51,7 +56,10 @@ class ReadModel:
         self.catalogue = Catalogue(index, model_version)
         self.behaviour = Behaviour(self.catalogue)
         self.profiles = profiles or MemoryProfiles()
-        self.models = Models(loaders)
+        self._features = tuple(features)
+        self._ranker = Ranker(features)
+        own: dict[str, Loader] = {"ranker": self._load_ranker, "sequence": self._load_sequence}
+        self.models = Models(own | dict(loaders or {}))
         self.waiters = ProfileWaiters(self.profiles)
         self.live = False  # while it restores, ages say nothing about freshness
         self._clock = clock
@@ -92,6 +100,26 @@ class ReadModel:
                 now = self._clock()
                 metrics.freshness.observe(max(0, now - profile.arrived_ms) / 1000)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
+
+    def ranker(self) -> Ranker:
+        """Returns the active ranker; before any was learned, one that knows its prior."""
+        loaded = self.models.active("ranker")
+        return loaded if isinstance(loaded, Ranker) else self._ranker
+
+    def sequence_space(self) -> SequenceSpace | None:
+        """Returns the catalogue as the active sequence model sees it, None while there is no model."""
+        space = self.models.active("sequence")
+        if not isinstance(space, SequenceSpace):
+            return None
+        space.keep_up()
+        return space
+
+    def _load_ranker(self, raw: bytes) -> Ranker:
+        return Ranker.from_bytes(raw, self._features)
+
+    def _load_sequence(self, raw: bytes) -> SequenceSpace:
+        encoder = SequenceEncoder.from_bytes(raw)
+        return SequenceSpace(encoder, self.catalogue, FaissIndex(encoder.width, self.settings.exact_index_below))
 
     def _apply_model(self, key: str, record: Record) -> None:
         self.models.put(key, record.value, self.live)

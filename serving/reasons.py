@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from domain.profile import Touch
-from learning.signals import LAG_DECAY
+from serving.covisits import HORIZONS, SITTING
 from serving.query import Query
 
 WORTH_SAYING = 0.1
@@ -22,8 +22,8 @@ VERBS = {
     "like": "liked",
     "rating": "rated",
 }
-TREND = 0
-"""The fast half life's place in `Behaviour.popularity`."""
+TREND = 1
+"""The place in `Behaviour.popularity` of the half life that says what trends: some days."""
 
 
 def explain(query: Query, row: int, parts: Mapping[str, float]) -> tuple[str, list[str]]:
@@ -42,9 +42,11 @@ def explain(query: Query, row: int, parts: Mapping[str, float]) -> tuple[str, li
 def _covisitation(query: Query, row: int) -> str | None:
     """Names the recent item that led here most strongly."""
     best, strength = None, 0.0
-    for lag, at in enumerate(query.recent):
-        rows, weights = query.model.behaviour.successors(int(query.rows[at]))
-        led = float(weights[rows == row].sum()) * LAG_DECAY**lag
+    for lag, at in enumerate(query.recent[: HORIZONS[SITTING][1]]):
+        near = int(query.rows[at])
+        after, before = query.model.behaviour.successors(near), query.model.behaviour.predecessors(near)
+        linked = sum(float(weights[rows == row].sum()) for rows, weights in (after, before))
+        led = linked * HORIZONS[SITTING][0] ** lag
         if led > strength:
             best, strength = at, led
     return None if best is None else f"because you {_deed(query, best)}"
@@ -82,12 +84,39 @@ def _popularity(query: Query, row: int) -> str | None:
 
 
 def _fresh(query: Query, row: int) -> str | None:
-    """Says since when the item is there."""
+    """Says since when the item is there, if that is new."""
     days = int((query.now_ms - query.model.catalogue.published_ms[row]) // 86_400_000)
+    if days >= query.model.settings.fresh_days:
+        return None
     return "new today" if days < 1 else f"new: {days} day{'s' if days > 1 else ''} ago"
 
 
-_SENTENCES = {"covisitation": _covisitation, "profile": _profile, "popularity": _popularity, "fresh": _fresh}
+def _sequence(query: Query, row: int) -> str | None:
+    """Names what the user did last, which the sequence model goes on from."""
+    return (
+        f"a next step after {query.model.catalogue.title(int(query.rows[query.recent[0]]))}" if query.recent else None
+    )
+
+
+def _kind(query: Query, row: int) -> str | None:
+    """Names a category that the item shares with several of the user's recent items."""
+    items = query.model.catalogue.items
+    own = items[row]
+    recent = [item for at in query.recent[:10] if (item := items[int(query.rows[at])]) is not None]
+    for category in own.categories if own else ():
+        if sum(category in item.categories for item in recent) >= 2:
+            return f"more {category}, as you chose lately"
+    return None
+
+
+_SENTENCES = {
+    "covisitation": _covisitation,
+    "sequence": _sequence,
+    "popularity": _popularity,
+    "profile": _profile,
+    "kind": _kind,
+    "fresh": _fresh,
+}
 
 
 def _deed(query: Query, at: int) -> str:

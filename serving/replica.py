@@ -7,6 +7,7 @@ from domain.settings import ServingSettings
 from domain.topics import EXPOSURES
 from embeddings.encoder import TextEncoder
 from embeddings.faiss_index import FaissIndex
+from serving.features import NAMES
 from serving.follower import Follower
 from serving.intake import Intake
 from serving.read_model import ReadModel
@@ -49,7 +50,7 @@ def build_replica(
         clock: the present.
     """
     index = FaissIndex(encoder.dimension if encoder else dimension, settings.exact_index_below)
-    model = ReadModel(settings, index, encoder.version if encoder else None, clock=clock)
+    model = ReadModel(settings, index, encoder.version if encoder else None, clock=clock, features=NAMES)
     intake = Intake(settings.kafka_options(), settings.intake_timeout_ms)
     exposures = ExposureLog(intake, settings.topic(EXPOSURES))
     return Replica(settings, model, Follower(settings, model), intake, exposures, encoder, clock)

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from dataclasses import replace
 from secrets import token_hex
 from time import perf_counter
 from typing import Annotated
@@ -16,7 +17,7 @@ from domain.profile import Touch
 from domain.records import checked_id
 from serving import metrics
 from serving.pipeline import Slate, recommend
-from serving.query import Boost, HistoryEvent, ItemFilter, Query
+from serving.query import Boost, HistoryEvent, ItemFilter, Query, stored_query
 from serving.replica import Replica
 from serving.side_effects.exposures import exposure_of
 
@@ -99,27 +100,21 @@ def _check(replica: Replica, request: RecommendRequest) -> None:
 
 def _query(replica: Replica, request: RecommendRequest) -> Query:
     now = replica.clock()
+    query = stored_query(replica.model, request.user_id, request.count, now)
     if request.history:
         touches = tuple(
             Touch(now + at - len(request.history), f"history-{at}", one.item_id, one.type, one.value, at)
             for at, one in enumerate(request.history)
         )
-    else:
-        profile = replica.model.profiles.get(request.user_id)
-        touches = profile.touches if profile else ()
-    diversity = replica.settings.diversity if request.diversity is None else request.diversity
-    return Query(
-        user_id=request.user_id,
-        count=request.count,
-        now_ms=now,
-        touches=touches,
-        model=replica.model,
+        query = replace(query, touches=touches)
+    return replace(
+        query,
         scenario=request.scenario,
         explain=request.explain,
         exclude=frozenset(request.exclude),
         filter=request.filter,
         boost=request.boost,
-        diversity=diversity,
+        diversity=query.diversity if request.diversity is None else request.diversity,
         rotation=request.rotation,
         offset=_offset(replica, request.cursor),
     )

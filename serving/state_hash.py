@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import msgspec
 
 from domain.profile import Profile
+from learning.signals import ItemSignals
 from serving.read_model import ReadModel
 
 
@@ -24,7 +25,7 @@ def state_hashes(model: ReadModel) -> dict[str, str]:
     )
     shares = model.behaviour.shares()
     signals = (
-        (item_id, partition, [_short(one) for one in share.counts], share.as_of_ms, _rounded(share.before))
+        (item_id, partition, *_told_of(share))
         for item_id, row in by_id
         for partition, share in sorted(shares.get(row, {}).items())
     )
@@ -45,6 +46,12 @@ def _told(profile: Profile | None) -> tuple[object, ...] | None:
     touches = [(one.event_time, one.event_id, one.item_id, one.type, one.value) for one in profile.touches]
     fate = (profile.forgotten_until, profile.opted_out, profile.merged_into)
     return (touches, *fate) if touches or fate != (-1, False, None) else None
+
+
+def _told_of(share: ItemSignals) -> tuple[object, ...]:
+    """What a share says, without how far its owner has read."""
+    counts = [_short(one) for one in share.counts + share.stages]
+    return share.first_ms, share.as_of_ms, counts, _rounded(share.before)
 
 
 def _rounded(weights: dict[str, float]) -> list[tuple[str, str]]:

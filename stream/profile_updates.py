@@ -95,7 +95,7 @@ def _apply(  # noqa: PLR0913  (the batch's working set)
             became = insertion.value
             if insertion is Insertion.NEW and pulls(touch, rules.types) and not _merged(record):
                 signals = state.signals.setdefault(touch.item_id, ItemSignals())
-                learn(signals, touch, predecessors(before, touch, rules.types))
+                learn(signals, touch, len(before), predecessors(before, touch, rules.types))
                 outcome.signals[touch.item_id] = signals
         else:
             became = "noted"

@@ -1,7 +1,7 @@
-"""What is said about each candidate, in numbers from 0 to 1, so that one scale weighs them.
+"""What is said about each candidate, in numbers. The ranker standardises and weighs them.
 
-A feature is a function of the query and all candidates at once; adding one is a file here, a line in
-FEATURES, a weight in the settings and a test.
+A feature family is a function of the query and all candidates at once; adding one is a file here, a line in
+FAMILIES and a test: the ranker learns its weight.
 """
 
 from collections.abc import Callable
@@ -9,15 +9,32 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.features import covisitation, freshness, popularity, similarity
+from serving.features import age, covisitation, kind, popularity, sequence, text
 from serving.query import Query
 
-Feature = Callable[[Query, NDArray[np.int64]], NDArray[np.float32]]
-"""Takes the query and (C,) candidate rows; returns (C,) float32 in 0..1, higher is better."""
+Family = Callable[[Query, NDArray[np.int64]], NDArray[np.float32]]
+"""Takes the query and (C,) candidate rows; returns (len(its NAMES), C) float32, finite."""
 
-FEATURES: dict[str, Feature] = {
-    "covisitation": covisitation.compute,
-    "profile": similarity.compute,
-    "popularity": popularity.compute,
-    "fresh": freshness.compute,
+FAMILIES: dict[str, tuple[tuple[str, ...], Family]] = {
+    "covisitation": (covisitation.NAMES, covisitation.compute),
+    "sequence": (sequence.NAMES, sequence.compute),
+    "popularity": (popularity.NAMES, popularity.compute),
+    "profile": (text.NAMES, text.compute),
+    "kind": (kind.NAMES, kind.compute),
+    "fresh": (age.NAMES, age.compute),
 }
+
+NAMES: tuple[str, ...] = tuple(name for names, _ in FAMILIES.values() for name in names)
+"""The features in the order of the matrix's columns."""
+
+FAMILY_OF: dict[str, str] = {name: family for family, (names, _) in FAMILIES.items() for name in names}
+
+
+def matrix(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Returns (len(NAMES), C) float32, finite; the families that `FRESHET_DISABLED` names are zero."""
+    off = query.model.settings.disabled
+    found = [
+        np.zeros((len(names), len(rows)), np.float32) if family in off else compute(query, rows)
+        for family, (names, compute) in FAMILIES.items()
+    ]
+    return np.nan_to_num(np.vstack(found), nan=0.0, posinf=0.0, neginf=0.0)

@@ -1,14 +1,27 @@
-"""How strongly the user's recent items lead to an item, as a share of the strongest."""
+"""How strongly the user's recent items lead to an item, and it to them, over each horizon."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.covisits import lifted
 from serving.query import Query
-from serving.sources.covisitation import strengths
+
+NAMES = (
+    *("after_taste", "after_sitting", "after_last"),
+    *("after_taste_lift", "after_sitting_lift", "after_last_lift"),
+    *("before_taste", "before_sitting", "before_last"),
+    *("before_taste_lift", "before_sitting_lift", "before_last_lift"),
+)
+_LIFT_SCALE = 20
+"""Brings lifts to where log1p bends, as strengths are."""
 
 
 def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Returns each candidate's strength over the strongest one's; 0 where nothing leads to any."""
-    found = strengths(query)[rows]
-    highest = found.max(initial=0.0)
-    return found / highest if highest > 0 else found
+    """Returns log1p of strengths and of lifts, forward, then backward; zeros without a history."""
+    if not query.recent:
+        return np.zeros((len(NAMES), len(rows)), np.float32)
+    counts = query.model.behaviour.counts(query.now_ms, rows)
+    columns = []
+    for strengths in (query.covisits.forward[rows], query.covisits.backward[rows]):
+        columns += [strengths, lifted(strengths, counts) * _LIFT_SCALE]
+    return np.log1p(np.hstack(columns)).T

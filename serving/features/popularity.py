@@ -1,19 +1,34 @@
-"""How often an item is touched, the past decaying, as a share of the most popular candidate's."""
+"""How often an item is touched: at several half lives, and by users whose history is as long as this one's.
+
+Differences of logarithms are trends, so a linear ranker weighs those as well.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.clock import DAY_MS
+from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
 from serving.query import Query
+
+NAMES = (
+    "popularity_hours",
+    "popularity_days",
+    "popularity_weeks",
+    "popularity_year",
+    "popularity_decade",
+    "popularity_stage",
+    "popularity_stages",
+)
+_ONE = 0.1
+"""Added to counts before the logarithm: what nobody touched lies a factor of ten below what one user did."""
 
 
 def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Returns the mean over the half lives of (decayed count / the highest candidate's) ^ 1/2; 0 for none.
-
-    The root keeps the middle of the field apart: counts fall off like a power law.
-    """
-    logs = query.model.behaviour.popularity[:, rows]
-    highest = logs.max(axis=1, keepdims=True, initial=-np.inf)
-    highest[~np.isfinite(highest)] = 0.0
-    shares: NDArray[np.float64] = np.exp2((logs - highest) / 2)
-    mean: NDArray[np.float32] = shares.mean(axis=0).astype(np.float32)
-    return mean
+    """Returns log(count + 0.1), natural, for each half life, for the user's stage, and for it and its neighbours."""
+    behaviour, days = query.model.behaviour, query.now_ms / DAY_MS
+    halves = np.array(POPULARITY_HALF_LIVES_DAYS)[:, None]
+    counts = np.exp2(behaviour.popularity[:, rows] - days / halves)
+    near = slice(max(0, query.stage - 1), min(len(STAGES), query.stage + 2))
+    stages = np.exp2(behaviour.stages[near][:, rows] - days / STAGE_HALF_LIFE_DAYS)
+    own = stages[query.stage - near.start]
+    return np.log(np.vstack([counts, own, stages.sum(0)]) + _ONE).astype(np.float32)

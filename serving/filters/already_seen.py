@@ -8,6 +8,4 @@ from serving.query import Query
 
 def keep(query: Query, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Returns True for what the user has not seen, as far as the profile remembers."""
-    types = query.model.types
-    marks = [touch.type in types and types[touch.type].marks_seen for touch in query.touches]
-    return ~np.isin(rows, query.rows[np.array(marks, np.bool_)])
+    return ~np.isin(rows, query.seen)

@@ -69,7 +69,7 @@ class ExposureLog:
 
 
 def exposure_of(recommendation_id: str, query: Query, slate: Slate, context: Mapping[str, str] | None) -> Exposure:
-    """Returns the record of a slate. Every item is certain to be shown (propensity 1) until slots explore."""
+    """Returns the record of a slate. How likely each item was to be shown goes with it."""
     ids = query.model.catalogue.ids
     return Exposure(
         recommendation_id=recommendation_id,
@@ -79,7 +79,16 @@ def exposure_of(recommendation_id: str, query: Query, slate: Slate, context: Map
         variant=query.model.settings.variant,
         fallback=slate.fallback,
         items=[
-            ExposedItem(ids[one.row], query.offset + at, one.score, one.source) for at, one in enumerate(slate.items)
+            ExposedItem(
+                ids[one.row],
+                query.offset + at,
+                one.score,
+                one.source,
+                one.propensity,
+                one.explored,
+                one.under,
+            )
+            for at, one in enumerate(slate.items)
         ],
         context=dict(context) if context else None,
     )

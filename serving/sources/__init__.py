@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.query import Query
-from serving.sources import covisitation, fresh, popularity, profile_ann
+from serving.sources import covisitation, fresh, popularity, profile_ann, sequence
 
 Source = Callable[[Query, int], NDArray[np.int64]]
 """Takes the query and a limit; returns at most that many distinct rows, the best first."""
 
 SOURCES: dict[str, Source] = {
     "covisitation": covisitation.retrieve,
+    "sequence": sequence.retrieve,
     "profile": profile_ann.retrieve,
     "popularity": popularity.retrieve,
     "fresh": fresh.retrieve,

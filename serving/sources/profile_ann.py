@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.query import Query
+from serving.sources.merging import in_turn
 
 
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
@@ -15,8 +16,4 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     allowed = query.model.catalogue.live[: len(query.model.catalogue)].copy()
     allowed[query.rows[query.rows >= 0]] = False
     _, rows = query.model.catalogue.index.search(found, limit, allowed)
-    in_turn = rows.T.reshape(-1)
-    in_turn = in_turn[in_turn >= 0]
-    _, first = np.unique(in_turn, return_index=True)
-    distinct: NDArray[np.int64] = in_turn[np.sort(first)]
-    return distinct[:limit]
+    return in_turn([one[one >= 0] for one in rows], limit)

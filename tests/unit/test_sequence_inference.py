@@ -9,7 +9,7 @@ from learning.sequence.artefact import Artefact, Facts
 from learning.sequence.config import SequenceConfig
 from learning.sequence.inference import SequenceEncoder
 from learning.sequence.model import SequenceModel
-from learning.sequence.windows import collate, cut, flatten
+from learning.sequence.windows import Windows, collate, cut, flatten
 
 CONFIG = SequenceConfig(width=16, layers=2, heads=2, length=12)
 ITEMS, TEXT_WIDTH = 40, 24
@@ -40,7 +40,8 @@ def texts() -> np.ndarray:
 def in_torch(model, texts, rows, times, now) -> np.ndarray:
     """The vector after the last of `rows`, asked for at `now`, from the batch that training would make of it."""
     log = flatten([(np.append(rows, 0), np.append(times, now))])
-    batch = collate(log, cut(log, CONFIG.length, 1).__class__(*(column[-1:] for column in cut(log, CONFIG.length, 1))))
+    windows = cut(log, CONFIG.length, 1)
+    batch = collate(log, Windows(*(column[-1:] for column in windows)))
     vectors = model.item_vectors(torch.from_numpy(texts), model.residual)
     with torch.no_grad():
         return model(vectors[torch.from_numpy(batch.rows)], batch)[0, -1].numpy()

@@ -1,9 +1,12 @@
 """Popularity decays, co-visitation is directed, and shares of partitions add up."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from domain.clock import DAY_MS
+from domain.codecs import FORMAT, unpack
+from domain.errors import MalformedEvent
 from domain.interactions import INTERACTION_TYPES
 from domain.profile import Touch
 from embeddings.exact_index import ExactIndex
@@ -11,9 +14,11 @@ from learning.signals import (
     LOOK_BACK,
     POPULARITY_HALF_LIVES_DAYS,
     PREDECESSORS_KEPT,
+    STAGES,
     ItemSignals,
     learn,
     predecessors,
+    stage_of,
 )
 from serving.behaviour import Behaviour
 from serving.catalogue import FIRST_CAPACITY, Catalogue
@@ -28,7 +33,7 @@ def touch(time: int, offset: int, item: str = "i", kind: str = "click") -> Touch
 def learned(*touches: Touch) -> ItemSignals:
     signals = ItemSignals()
     for one in touches:
-        learn(signals, one, {})
+        learn(signals, one, 0, {})
     return signals
 
 
@@ -43,13 +48,13 @@ def test_a_late_event_counts_as_if_it_had_come_in_time():
 
 def test_a_record_at_or_below_the_position_changes_nothing():
     signals = learned(touch(0, 5))
-    learn(signals, touch(1, 5), {"x": 1.0})
-    learn(signals, touch(1, 4), {"x": 1.0})
+    learn(signals, touch(1, 5), 0, {"x": 1.0})
+    learn(signals, touch(1, 4), 0, {"x": 1.0})
     assert signals == learned(touch(0, 5))
 
 
 def test_what_led_to_an_item_is_bounded_and_the_newest_weighs_most():
-    before = [touch(at, at, item=f"i{at % 15}") for at in range(40)]
+    before = [touch(at, at, item=f"i{at % 30}") for at in range(70)]
     led = predecessors(before, touch(100, 100, item="target"), INTERACTION_TYPES)
     assert len(led) == LOOK_BACK
     assert list(led)[0] == "i9" and led["i9"] == 1.0
@@ -64,7 +69,7 @@ def test_what_was_disliked_led_to_nothing_and_an_item_does_not_lead_to_itself():
 def test_the_predecessors_of_an_item_are_bounded_and_the_heaviest_stay():
     signals = ItemSignals()
     for at in range(PREDECESSORS_KEPT * 4):
-        learn(signals, touch(at, at), {f"p{at}": 1.0, "always": 1.0})
+        learn(signals, touch(at, at), 0, {f"p{at}": 1.0, "always": 1.0})
     assert len(signals.before) <= PREDECESSORS_KEPT * 1.5 and "always" in signals.before
 
 
@@ -74,7 +79,9 @@ def behaviour() -> Behaviour:
 
 
 def share(position: int, counts: float, before: dict[str, float], as_of_ms: int = 0) -> ItemSignals:
-    return ItemSignals(position, as_of_ms, [counts] * len(POPULARITY_HALF_LIVES_DAYS), before)
+    return ItemSignals(
+        position, 0, as_of_ms, [counts] * len(POPULARITY_HALF_LIVES_DAYS), [counts] * len(STAGES), before
+    )
 
 
 def test_the_shares_of_partitions_add_up_and_a_deleted_one_is_gone(behaviour):
@@ -86,8 +93,37 @@ def test_the_shares_of_partitions_add_up_and_a_deleted_one_is_gone(behaviour):
     assert np.exp2(behaviour.popularity[:, catalogue.row("target")]) == pytest.approx(8)
     behaviour.put("target", 0, None)
     assert behaviour.successors(catalogue.row("a"))[1].tolist() == [0.5]
-    assert behaviour.successors(catalogue.row("b"))[0].tolist() == []
+    assert behaviour.successors(catalogue.row("b"))[1].tolist() == [0.0]  # it keeps its place
     assert np.exp2(behaviour.popularity[:, catalogue.row("target")]) == pytest.approx(5)
+
+
+def test_what_came_before_an_item_is_known_as_well_as_what_came_after(behaviour):
+    behaviour.put("target", 0, share(1, 3, {"a": 2.0}))
+    rows, weights = behaviour.predecessors(behaviour._catalogue.row("target"))
+    assert rows.tolist() == [behaviour._catalogue.row("a")] and weights.tolist() == [2.0]
+
+
+def test_popularity_is_counted_apart_by_the_length_of_the_history():
+    signals = ItemSignals()
+    for offset, history in enumerate((0, 0, 1, 7)):
+        learn(signals, touch(0, offset), history, {})
+    assert [signals.stages[stage_of(history)] for history in (0, 1, 7, 100)] == [2, 1, 1, 0]
+
+
+def test_a_share_of_another_version_is_refused_with_what_to_do():
+    with pytest.raises(MalformedEvent, match="rebuild"):
+        unpack(FORMAT + msgspec.msgpack.encode([1, 0, 0, [1.0], [1.0], {}]), ItemSignals)
+
+
+def test_the_most_popular_are_known_without_looking_at_all(behaviour):
+    chance = np.random.default_rng(3)
+    for step in range(3000):
+        name = f"i{chance.zipf(1.3) % 2000}"
+        held = behaviour.shares().get(behaviour._catalogue.row(name), {}).get(0)
+        behaviour.put(name, 0, share(step, (held.counts[0] if held else 0) + 1, {}))
+    popularity = behaviour.popularity[0, : len(behaviour._catalogue)]
+    found = popularity[behaviour.heads(0, 100)[1]]
+    assert found.tolist() == sorted(popularity, reverse=True)[:100]
 
 
 def test_an_older_share_never_replaces_a_newer(behaviour):

@@ -1,0 +1,122 @@
+"""Ranks, notes and learns, event by event, through the functions that serving and stream run."""
+
+from collections.abc import Iterable, Sequence
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cli.judging.cases import Cases
+from cli.judging.log import EventLog
+from cli.judging.refreshing import SequenceRefresh
+from cli.judging.world import World
+from domain.interactions import Interaction
+from domain.profile import touch_of
+from learning.ranker import standardised
+from learning.signals import pulls
+from serving.features import matrix
+from serving.pipeline import Slate
+from serving.query import Query
+
+LEARN_TOGETHER = 500
+"""Events that are only learned from go through as the batches of a busy worker do."""
+
+
+class Judge:
+    """A world, the log it lives through, and what was found.
+
+    Attributes:
+        cases: what was judged so far.
+        touched: how often each row was touched in the log: grows with the catalogue.
+    """
+
+    def __init__(self, world: World, log: EventLog, refresh: SequenceRefresh | None) -> None:
+        self.world = world
+        self.log = log
+        self.refresh = refresh
+        self.cases = Cases()
+        self.touched: dict[int, int] = {}
+        self._users: dict[str, int] = {}
+
+    def replay(self, events: Iterable[int]) -> None:
+        """Learns from events without asking anything."""
+        started = perf_counter()
+        batch: list[int] = []
+        for at in events:
+            batch.append(at)
+            if len(batch) == LEARN_TOGETHER:
+                self.apply(batch)
+                batch = []
+        self.apply(batch)
+        self._took("replay", started)
+
+    def step(self, at: int, judged: bool) -> None:
+        """Ranks for the user of an event, lets the ranker learn from their choice, and applies the event."""
+        interaction, started = self.log.interaction(at), perf_counter()
+        asked = self.ask(interaction)
+        if asked is not None:
+            query, slate, target = asked
+            self._took("rank", started)
+            if judged:
+                self.note(at, query, slate, [target])
+            started = perf_counter()
+            self.choose(query, slate, target)
+            self._took("rank learning", started)
+        started = perf_counter()
+        self.apply([at])
+        self._took("apply", started)
+        if self.refresh is not None:
+            self.refresh.advance(self.world, at + 1)
+
+    def ask(self, interaction: Interaction) -> tuple[Query, Slate, int] | None:
+        """Returns the query, the answer and the row of the item; None if the event is no choice of something new."""
+        target = self.target(interaction)
+        query = self.world.query(interaction.user_id, interaction.time_ms, count=10)
+        query.reasons = False
+        if target is None or target in query.seen:
+            return None
+        return query, self.world.recommend(query), target
+
+    def target(self, interaction: Interaction) -> int | None:
+        """Returns the row of a chosen item; None if it is not in the catalogue or the event is no choice of it."""
+        catalogue = self.world.model.catalogue
+        row = catalogue.rows.get(interaction.item_id)
+        if row is None or not catalogue.live[row] or not pulls(touch_of(interaction, 0), self.world.model.types):
+            return None
+        return row
+
+    def note(self, at: int, query: Query, slate: Slate, relevant: list[int]) -> None:
+        """Writes down where the items were."""
+        user = self._users.setdefault(query.user_id, len(self._users))
+        popularity = self.touched.get(relevant[0], 0)
+        self.cases.add(at, user, len(query.touches), popularity, slate.rows[slate.order], relevant)
+
+    def choose(self, query: Query, slate: Slate, target: int) -> None:
+        """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them."""
+        rows, candidates = slate.rows, slate.candidates
+        if target not in rows:
+            rows = np.append(rows, target)
+            candidates = standardised(matrix(query, rows))
+        self.world.model.ranker().learn(candidates, int(np.flatnonzero(rows == target)[0]), query.context)
+
+    def apply(self, batch: Sequence[int]) -> None:
+        """Learns from events as stream and serving do."""
+        interactions = [self.log.interaction(at) for at in batch]
+        self.world.learn([self.log.raw[at] for at in batch], interactions)
+        self.cases.replayed += len(batch)
+        for one in interactions:
+            row = self.world.model.catalogue.rows.get(one.item_id)
+            if row is not None:
+                self.touched[row] = self.touched.get(row, 0) + 1
+        if self.refresh is not None:
+            self.refresh.note(self.world, interactions)
+
+    def touches_by_row(self) -> NDArray[np.int64]:
+        """(N,) int64: how often each row was touched in the log."""
+        counts = np.zeros(len(self.world.model.catalogue), np.int64)
+        for row, count in self.touched.items():
+            counts[row] = count
+        return counts
+
+    def _took(self, what: str, started: float) -> None:
+        self.cases.seconds[what] = self.cases.seconds.get(what, 0.0) + perf_counter() - started

@@ -1,0 +1,110 @@
+"""Three ways to cut a log into what is learned from and what is judged.
+
+Prequential is the one that means something here: before each event rank as serving would, then learn from it
+(Dawid, Statistical theory: the prequential approach, J. R. Statist. Soc. A 147(2), 1984). Temporal hold-out and
+leave-last-one-out are for comparison with papers; the latter leaks the future into what is learned.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from cli.judging.judge import Judge
+from cli.judging.log import EventLog
+from cli.judging.refreshing import SequenceRefresh
+from cli.judging.world import World
+from cli.progress import progress
+from learning.sequence.config import SequenceConfig
+
+HELD_OUT = 0.1
+"""Share of the log that the temporal protocol judges."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a backtest goes about it.
+
+    Attributes:
+        last: so many of the newest events are judged (prequential).
+        warm_up: before them, so many events are ranked so that the ranker learns, and not judged.
+        retrain_every: the sequence model is trained again after so many events; 0: there is none.
+        training: how it is trained.
+        say: where notes on the way go.
+    """
+
+    last: int
+    warm_up: int
+    retrain_every: int
+    training: SequenceConfig
+    say: Callable[[str], None]
+
+    def refresh(self, first: int) -> SequenceRefresh | None:
+        """Returns the trainer, its first training due after `first` events."""
+        if not self.retrain_every:
+            return None
+        return SequenceRefresh(max(first, 1), self.retrain_every, self.training, self.say)
+
+
+def prequential(world: World, log: EventLog, plan: Plan) -> Judge:
+    """Judges the newest `last` events, each before it is learned from."""
+    start = max(0, len(log) - plan.last)
+    return _through(world, log, plan, len(log), start)
+
+
+def temporal(world: World, log: EventLog, plan: Plan) -> Judge:
+    """Learns from the older part; then one slate for each user of the newest tenth, against all they touch in it."""
+    cut = len(log) - max(1, int(len(log) * HELD_OUT))
+    judge = _through(world, log, plan, cut, cut)
+    wanted: dict[str, list[int]] = {}
+    first: dict[str, int] = {}
+    for at in range(cut, len(log)):
+        one = log.interaction(at)
+        row = judge.target(one)
+        if row is not None:
+            first.setdefault(one.user_id, at)
+            wanted.setdefault(one.user_id, []).append(row)
+    for user_id, at in progress(first.items(), "judging", "users"):
+        query = world.query(user_id, int(log.times_ms[at]), count=10)
+        query.reasons = False
+        relevant = [row for row in dict.fromkeys(wanted[user_id]) if row not in query.seen]
+        if relevant:
+            judge.note(at, query, world.recommend(query), relevant)
+    return judge
+
+
+def last_one(world: World, log: EventLog, plan: Plan) -> Judge:
+    """Learns from all but each user's last event, and judges these. Others' later events are known."""
+    last = {log.interaction(at).user_id: at for at in range(len(log))}
+    held = set(last.values())
+    kept = [at for at in range(len(log)) if at not in held]
+    rest = EventLog(log.items, [log.raw[at] for at in kept], log.times_ms[kept], log.refused)
+    judge = _through(world, rest, plan, len(rest), len(rest))
+    if judge.refresh is not None:
+        judge.refresh.train(world)
+    for at in progress(sorted(held), "judging", "users"):
+        asked = judge.ask(log.interaction(at))
+        if asked is not None:
+            judge.note(at, asked[0], asked[1], [asked[2]])
+    return judge
+
+
+def _through(world: World, log: EventLog, plan: Plan, end: int, start: int) -> Judge:
+    """Learns from the log up to `end`; from `start` on judges, and for `warm_up` events before that ranks."""
+    warm = max(0, start - plan.warm_up)
+    judge = Judge(world, log, plan.refresh(warm))
+    judge.replay(progress(range(warm), "learning", "events"))
+    if judge.refresh is not None:
+        judge.refresh.advance(world, warm)
+    for at in progress(np.arange(warm, end).tolist(), "ranking and learning", "events"):
+        judge.step(at, at >= start)
+    if judge.refresh is not None:
+        judge.cases.trainings = judge.refresh.seconds
+    return judge
+
+
+PROTOCOLS: dict[str, Callable[[World, EventLog, Plan], Judge]] = {
+    "prequential": prequential,
+    "temporal": temporal,
+    "last-one": last_one,
+}

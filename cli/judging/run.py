@@ -1,0 +1,53 @@
+"""One backtest from the files to the table."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from cli.judging.judge import Judge
+from cli.judging.log import EventLog, read_log
+from cli.judging.protocols import PROTOCOLS, Plan
+from cli.judging.report import as_json, table
+from cli.judging.world import World
+from domain.errors import ConfigError
+from domain.settings import ServingSettings
+from embeddings.transformer import TransformerEncoder
+from learning.sequence.config import SequenceConfig
+
+
+def judge(  # noqa: PLR0913, PLR0917  (what the command asks)
+    folder: Path,
+    protocol: str,
+    configurations: Mapping[str, tuple[ServingSettings, int]],
+    last: int,
+    warm_up: int,
+    retrain_every: int,
+) -> tuple[dict[str, Any], Iterator[str]]:
+    """Judges each configuration on a folder's log; returns the figures and the lines of the table.
+
+    Raises:
+        ConfigError: the folder has nothing to judge.
+    """
+    log = read_log(folder, next(iter(configurations.values()))[0])
+    if log.refused.count:
+        typer.echo(f"left out {log.refused.count:,} lines:", err=True)
+        typer.echo("\n".join(log.refused.report()), err=True)
+    plan = Plan(last, warm_up, retrain_every, SequenceConfig(), lambda text: typer.echo(text, err=True))
+    encoder = TransformerEncoder()
+    vectors = encoder.encode([item.text() for item in log.items])
+    found: dict[str, Judge] = {}
+    for name, (settings, profile_size) in configurations.items():
+        world = World(settings, profile_size, encoder.dimension)
+        world.put_items(log.items, vectors, encoder.version, int(log.times_ms[0]))
+        found[name] = PROTOCOLS[protocol](world, log, plan)
+        if not found[name].cases.case:
+            raise ConfigError(f"{folder}: nothing to judge: no event of the part to judge chooses a new item")
+    told = {"protocol": protocol, "events": len(log), "items": len(log.items)} | as_json(found)
+    return told, _lines(told, log)
+
+
+def _lines(told: dict[str, Any], log: EventLog) -> Iterator[str]:
+    yield f"{len(log):,} events on {len(log.items):,} items, protocol {told['protocol']}"
+    yield from table(told)

@@ -1,0 +1,52 @@
+"""The highest values of a growing array, kept while it changes, so that no request looks through it whole."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEPT = 500
+"""At least so many of the highest are known."""
+
+
+class Head:
+    """The rows with the highest values. Values may only rise, as decayed counts at a common moment do."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, int] = {}
+        self._rows = np.zeros(2 * KEPT, np.int64)
+        self._values = np.full(2 * KEPT, -np.inf)
+        self._floor = -np.inf
+
+    def put(self, row: int, value: float) -> None:
+        """Takes a row's new value."""
+        place = self._places.get(row)
+        if place is None:
+            if value <= self._floor:
+                return
+            if len(self._places) == len(self._rows):
+                self._shrink()
+            place = self._places[row] = len(self._places)
+            self._rows[place] = row
+        self._values[place] = value
+
+    def drop(self, row: int) -> None:
+        """Forgets a row whose value fell, as after a deletion; what lies below the head is not brought back."""
+        if row in self._places:
+            self._values[self._places[row]] = -np.inf
+
+    def top(self, limit: int) -> NDArray[np.int64]:
+        """Returns the rows of the highest finite values, the highest first, equal ones by their row; at most KEPT."""
+        count = len(self._places)
+        rows, values = self._rows[:count], self._values[:count]
+        if limit < count:
+            some = np.argpartition(-values, limit)[:limit]
+            rows, values = rows[some], values[some]
+        order = np.lexsort((rows, -values))
+        best: NDArray[np.int64] = rows[order[np.isfinite(values[order])]]
+        return best
+
+    def _shrink(self) -> None:
+        kept = np.argsort(-self._values, kind="stable")[:KEPT]
+        rows, values = self._rows[kept], self._values[kept]
+        self._places = {int(row): place for place, row in enumerate(rows)}
+        self._rows[:KEPT], self._values[:KEPT] = rows, values
+        self._floor = float(values[-1])
