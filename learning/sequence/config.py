@@ -22,6 +22,8 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         epochs: passes over the log, at most.
         patience: evaluations without a better validation nDCG@10 after which training ends.
         validation_share: the newest share of the log that the number of epochs is picked on.
+        ahead: so many of the items that came next count as right, not only the very next.
+        ahead_decay: each next one counts this much less.
         full_softmax_items: up to so many items the loss runs over all of them, above over a sample.
         negatives: size of that sample.
         finish_epochs: passes over the whole log, the validation share included, after early stopping.
@@ -46,6 +48,8 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     epochs: int = 40
     patience: int = 3
     validation_share: float = 0.1
+    ahead: int = 4
+    ahead_decay: float = 0.5
     full_softmax_items: int = 20_000
     negatives: int = 4096
     finish_epochs: int = 2

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from learning.sequence.catalogue import Catalogue
 from learning.sequence.fitting import Fitting, load_checkpoint, save_checkpoint
-from learning.sequence.loss import Catalogue
 from learning.sequence.validation import ndcg, ranks
 from learning.sequence.windows import Log, Windows, batches, cut
 

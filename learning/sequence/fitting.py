@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learning.sequence.loss import Catalogue, loss_of
+from learning.sequence.catalogue import Catalogue
+from learning.sequence.loss import loss_of
 from learning.sequence.model import SequenceModel
-from learning.sequence.windows import Log, Windows, collate
+from learning.sequence.windows import Log, Windows
 
 BETAS = (0.9, 0.98)
 """Of Adam. A shorter memory of squared gradients than usual: training takes hundreds of steps, not millions."""
@@ -28,7 +29,7 @@ class Fitting:
 
     Attributes:
         model: its weights are those of the last step.
-        random: draws windows, items and samples; torch's own generator draws dropout.
+        random: draws windows, samples and dropout; torch's own generator is used by nothing here.
         steps: gradient steps so far.
     """
 
@@ -47,11 +48,10 @@ class Fitting:
             NotFinite: the loss is not a number.
         """
         config = self.model.config
-        self.model.train()
         self.steps += 1
         for group in self._adam.param_groups:
             group["lr"] = config.learning_rate * min(1.0, self.steps / config.warmup)
-        loss = loss_of(self.model, items, collate(log, windows), self.random)
+        loss = loss_of(self.model, items, log, windows, self.random)
         if not torch.isfinite(loss):
             raise NotFinite(f"the loss of step {self.steps} is {loss.item()}")
         self._adam.zero_grad()
@@ -79,7 +79,6 @@ class Fitting:
             "adam": copy.deepcopy(self._adam.state_dict()),
             "steps": self.steps,
             "numpy": self.random.bit_generator.state,
-            "torch": torch.get_rng_state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -89,7 +88,6 @@ class Fitting:
         self._adam.load_state_dict(copy.deepcopy(state["adam"]))
         self.steps = state["steps"]
         self.random.bit_generator.state = state["numpy"]
-        torch.set_rng_state(state["torch"])
 
 
 def _fill(model: SequenceModel, weights: list[Tensor]) -> None:

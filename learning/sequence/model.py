@@ -32,24 +32,25 @@ class Block(nn.Module):
         self.up = nn.Linear(width, FEED_FORWARD * width)
         self.down = nn.Linear(FEED_FORWARD * width, width)
 
-    def forward(self, x: Tensor, steps: Tensor, ages: Tensor) -> Tensor:
+    def forward(self, x: Tensor, steps: Tensor, ages: Tensor, random: np.random.Generator | None) -> Tensor:
         """Returns (B, T, width).
 
         Args:
             x: (B, T, width).
             steps: (T, T) int64: how many steps the second lies before the first; negative: after it.
             ages: (B, T, T, AGES): how old the second is when the first asks.
+            random: draws what is dropped; None: nothing is.
         """
         batch, time, width = x.shape
         heads = self.attend(self.norm_attention(x)).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = heads[0], heads[1], heads[2]
         weights = query @ key.transpose(-1, -2) / math.sqrt(width // self.heads)
         weights = weights + self.distance[:, steps.clamp(min=0)] + (ages @ self.age).permute(0, 3, 1, 2)
-        weights = F.dropout(weights.masked_fill(steps < 0, -1e9).softmax(-1), self.dropout, self.training)
+        weights = _drop(weights.masked_fill(steps < 0, -1e9).softmax(-1), self.dropout, random)
         merged = self.merge((weights @ value).transpose(1, 2).reshape(batch, time, width))
-        x = x + F.dropout(merged, self.dropout, self.training)
-        fed = self.down(F.dropout(F.relu(self.up(self.norm_feed(x))), self.dropout, self.training))
-        return x + F.dropout(fed, self.dropout, self.training)
+        x = x + _drop(merged, self.dropout, random)
+        fed = self.down(_drop(F.relu(self.up(self.norm_feed(x))), self.dropout, random))
+        return x + _drop(fed, self.dropout, random)
 
 
 class SequenceModel(nn.Module):
@@ -75,19 +76,19 @@ class SequenceModel(nn.Module):
         """Returns (N, width + 1) from text embeddings (N, D) and residuals (N, width + 1)."""
         return texts @ self.text + residual
 
-    def forward(self, items: Tensor, batch: Batch) -> Tensor:
+    def forward(self, items: Tensor, batch: Batch, random: np.random.Generator | None = None) -> Tensor:
         """Returns (B, T, width + 1): after each interaction, the vector of the user.
 
         Args:
             items: (B, T, width + 1) vectors of what was touched.
             batch: when that was.
+            random: draws what is dropped; None: nothing is.
         """
-        dropout = self.config.dropout
         pauses, ages, steps = _times(batch)
         x = self.enter(items[..., :-1]) + self.gap[pauses]
-        x = F.dropout(x, dropout, self.training)
+        x = _drop(x, self.config.dropout, random)
         for block in self.blocks:
-            x = block(x, steps, ages)
+            x = block(x, steps, ages, random)
         stages = torch.from_numpy(np.minimum(batch.counts, self.config.length) - 1)
         users = self.leave(self.norm(x) + self.stage[stages])
         return torch.cat([users, users.new_ones(*users.shape[:-1], 1)], -1)
@@ -99,3 +100,12 @@ def _times(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     positions = torch.arange(batch.rows.shape[1])
     pauses = gap_kind(batch.nows_ms - batch.times_ms)
     return torch.from_numpy(pauses), torch.from_numpy(age_features(ages)), positions[:, None] - positions
+
+
+def _drop(x: Tensor, share: float, random: np.random.Generator | None) -> Tensor:
+    """Returns `x` with about that share of it zero and the rest scaled up; bytes are the cheapest random numbers."""
+    dropped = round(share * 256)
+    if random is None or not dropped:
+        return x
+    kept = torch.from_numpy(random.integers(0, 256, tuple(x.shape), dtype=np.uint8) >= dropped)
+    return x * kept * (256 / (256 - dropped))

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from learning.sequence.artefact import Artefact, Facts
+from learning.sequence.catalogue import Catalogue, catalogue
 from learning.sequence.config import SequenceConfig
 from learning.sequence.curriculum import Curriculum, Progress
 from learning.sequence.fitting import Fitting, NotFinite
-from learning.sequence.loss import Catalogue, catalogue
 from learning.sequence.model import SequenceModel
 from learning.sequence.windows import Log, Windows, cut, flatten
 
@@ -90,10 +90,10 @@ def _fit(
     checkpoint: Path | None,
 ) -> tuple[Curriculum, Catalogue]:
     course = Curriculum(Fitting(SequenceModel(config, *texts.shape)), progress)
-    everything = catalogue(texts, log.rows, config)
+    everything = catalogue(texts, log, config)
     earlier, validation = _split(log, config)
     if len(validation.start):
-        seen = catalogue(texts, earlier.rows, config)
+        seen = catalogue(texts, earlier, config)
         course.fit(seen, earlier, (log, validation), checkpoint, _fingerprint(log, texts, config))
         course.finish(everything, log, config.finish_epochs)
     else:
@@ -131,7 +131,7 @@ def _refresh(
     )
     if texts.shape[1] != start_from.text_width:
         raise ValueError(f"texts of width {texts.shape[1]}, the earlier model has {start_from.text_width}")
-    items = catalogue(texts, log.rows, config)
+    items = catalogue(texts, log, config)
     model = SequenceModel(config, *texts.shape)
     rows = {item_id: row for row, item_id in enumerate(item_ids)}
     known = [(rows[item_id], at) for at, item_id in enumerate(start_from.item_ids) if item_id in rows]

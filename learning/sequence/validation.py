@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from learning.sequence.loss import Catalogue
+from learning.sequence.catalogue import Catalogue
 from learning.sequence.model import SequenceModel
-from learning.sequence.windows import Batch, Log, Windows, collate
+from learning.sequence.windows import Batch, Log, Windows, collate, touched
 
 EVENTS_AT_ONCE = 2048
 
@@ -22,7 +22,6 @@ def ranks(model: SequenceModel, items: Catalogue, log: Log, windows: Windows) ->
 
     What was touched before is left out, unless it is what came next. Ties count against the model.
     """
-    model.eval()
     vectors = model.item_vectors(items.texts, model.residual * items.gates)
     order = np.argsort(windows.end - windows.start, kind="stable")
     found = [np.zeros(0, np.int64)]
@@ -30,19 +29,15 @@ def ranks(model: SequenceModel, items: Catalogue, log: Log, windows: Windows) ->
     for begin in range(0, len(order), size):
         chosen = Windows(*(column[order[begin : begin + size]] for column in windows))
         batch = collate(log, chosen)
-        users = model(vectors[torch.from_numpy(batch.rows)], batch)[torch.from_numpy(batch.loss)]
-        found.append(_ranks((users @ vectors.T).numpy(), batch, log, chosen))
+        users = model(vectors[torch.from_numpy(batch.rows)], batch)[torch.from_numpy(batch.asked)]
+        found.append(_ranks((users @ vectors.T).numpy(), log, batch))
     return np.concatenate(found)
 
 
-def _ranks(scores: NDArray[np.float32], batch: Batch, log: Log, windows: Windows) -> NDArray[np.int64]:
-    targets, counts = batch.targets[batch.loss], batch.counts[batch.loss]
-    heads = np.broadcast_to(windows.head[:, None], batch.rows.shape)[batch.loss]
-    each = np.arange(len(targets))
+def _ranks(scores: NDArray[np.float32], log: Log, batch: Batch) -> NDArray[np.int64]:
+    each, targets = np.arange(len(scores)), log.rows[batch.at[batch.asked] + 1]
     right = scores[each, targets]
-    at = np.repeat(each, counts)
-    back = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
-    scores[at, log.rows[heads[at] + back]] = -np.inf
+    scores[touched(log, batch)] = -np.inf
     scores[each, targets] = -np.inf
     found: NDArray[np.int64] = (scores >= right[:, None]).sum(1)
     return found

@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 
+REMEMBERED = 1_000
+"""A user's newest items that are known as touched: what one question may cost is bounded."""
+
 
 class Log(NamedTuple):
     """All users' interactions, one user after the other, each ascending in time.
@@ -40,25 +43,23 @@ class Windows(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Windows side by side, padded at their ends; all (B, T) but `loss`.
+    """Windows side by side, all (B, T); padded at their ends with their first events.
 
     Attributes:
-        rows: items that were touched; 0 in the padding.
+        at: positions in the log.
+        rows: items that were touched.
         times_ms: when.
-        targets: what was touched next.
-        nows_ms: when that was: the moment of the question.
+        nows_ms: when the next one was touched: the moment of the question.
         counts: interactions of the user up to here, this one included.
-        loss: (B, T) bool: where a prediction counts.
-        live: (B, T) bool: what is no padding.
+        asked: bool: whether what comes next is predicted here; never in the padding.
     """
 
+    at: Ints
     rows: Ints
     times_ms: Ints
-    targets: Ints
     nows_ms: Ints
     counts: Ints
-    loss: NDArray[np.bool_]
-    live: NDArray[np.bool_]
+    asked: NDArray[np.bool_]
 
 
 def flatten(sequences: Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]) -> Log:
@@ -119,16 +120,32 @@ def collate(log: Log, windows: Windows) -> Batch:
     """Lays windows side by side."""
     lengths = windows.end - windows.start
     steps = np.arange(int(lengths.max()))
-    at = windows.start[:, None] + steps
     live = steps < lengths[:, None]
-    at = np.where(live, at, windows.start[:, None])
-    following = at + 1
+    at = windows.start[:, None] + steps * live
     return Batch(
+        at=at,
         rows=log.rows[at],
         times_ms=log.times_ms[at],
-        targets=log.rows[following],
-        nows_ms=log.times_ms[following],
+        nows_ms=log.times_ms[at + 1],
         counts=at - windows.head[:, None] + 1,
-        loss=live & (at >= windows.first[:, None]),
-        live=live,
+        asked=live & (at >= windows.first[:, None]),
     )
+
+
+def touched(log: Log, batch: Batch) -> tuple[Ints, Ints]:
+    """Returns what each user had touched, newest first, as pairs (question, item row); both (H,) int64.
+
+    Questions are numbered in the order of `batch.asked`. At most the newest REMEMBERED.
+    """
+    at, counts = batch.at[batch.asked], np.minimum(batch.counts[batch.asked], REMEMBERED)
+    question = np.repeat(np.arange(len(at)), counts)
+    back = np.arange(len(question)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return question, log.rows[at[question] - back]
+
+
+def ahead(log: Log, batch: Batch, count: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """Returns the next `count` items of each question's user, (P, count), and which of them there are."""
+    at = batch.at[batch.asked][:, None]
+    tail = log.bounds[np.searchsorted(log.bounds, at, side="right")]
+    following = at + np.arange(1, count + 1)
+    return log.rows[np.minimum(following, tail - 1)], following < tail
