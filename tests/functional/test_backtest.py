@@ -1,0 +1,156 @@
+"""The backtest judges before it learns, gives the same figures each time, and bears any log."""
+
+import random
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from cli.judging.judge import Judge
+from cli.judging.log import read_log
+from cli.judging.run import judge
+from cli.judging.world import World
+from cli.main import build
+from domain.settings import ServingSettings
+from embeddings.transformer import TransformerEncoder
+from tests.builders import START_MS
+
+THEMES = ("a monster in space", "love in Paris", "a bank robbery")
+SETTINGS = {"default": (ServingSettings(), 200)}
+
+
+def write(folder: Path, items: list[dict], events: list[dict]) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "items.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, items)))
+    (folder / "interactions.jsonl").write_bytes(b"\n".join(map(msgspec.json.encode, events)))
+    return folder
+
+
+def film(number: int) -> dict:
+    theme = number % len(THEMES)
+    return {
+        "item_id": f"i{number}",
+        "title": f"{THEMES[theme]} {number}",
+        "categories": [f"c{theme}"],
+        "published_at": 1,
+    }
+
+
+def event(at: int, user: str, item: str, **more: object) -> dict:
+    told = {
+        "event_id": f"e{at}",
+        "type": "click",
+        "user_id": user,
+        "item_id": item,
+        "event_time": START_MS + at * 60_000,
+    }
+    return told | more
+
+
+@pytest.fixture
+def habits(tmp_path: Path) -> Path:
+    """Users walk through the films of one theme in order, as far as they get."""
+    chance = random.Random(5)
+    at, events = 0, []
+    for user in range(60):
+        theme = user % len(THEMES)
+        for step in range(chance.randint(2, 9)):
+            events.append(event(at, f"u{user}", f"i{theme + 3 * step}"))
+            at += 1
+    return write(tmp_path / "habits", [film(number) for number in range(45)], events)
+
+
+def run(folder: Path, protocol: str = "prequential", **more: int) -> dict:
+    plan = {"last": 200, "warm_up": 100, "retrain_every": 0} | more
+    return judge(folder, protocol, SETTINGS, **plan)[0]
+
+
+@pytest.mark.parametrize("protocol", ["prequential", "temporal", "last-one"])
+def test_what_can_be_learned_is_learned_under_each_protocol(habits, protocol):
+    told = run(habits, protocol)["configurations"]["default"]
+    everything = told["slices"]["all"]
+    assert everything["hit@10"] > 0.6 and everything["low"] <= everything["ndcg@10"] <= everything["high"]
+    assert 0 < told["slates"]["coverage"] <= 1
+
+
+def test_the_same_log_gives_the_same_figures(habits):
+    first, second = (run(habits)["configurations"]["default"]["slices"] for _ in range(2))
+    assert first == second
+
+
+def test_an_event_is_judged_before_it_is_learned_from(tmp_path):
+    """Every user touches one item that nobody touched before: had it been learned from, it would be on top."""
+    items = [film(number) for number in range(300)]
+    events = [event(at, f"u{at}", f"i{at}") for at in range(300)]
+    everything = run(write(tmp_path / "new", items, events), last=250)["configurations"]["default"]["slices"][
+        "new items"
+    ]
+    assert everything["n"] == 250 and everything["hit@10"] < 0.2
+
+
+def test_the_future_changes_no_earlier_rank(habits):
+    log, encoder = read_log(habits, ServingSettings()), TransformerEncoder()
+    ranks = []
+    for end in (120, 160):
+        world = World(ServingSettings(), 200, encoder.dimension)
+        world.put_items(log.items, encoder.encode([one.text() for one in log.items]), encoder.version, START_MS)
+        told = Judge(world, log, None)
+        for at in range(end):
+            told.step(at, judged=True)
+        ranks.append(told.cases.ranks)
+    assert ranks[0] == ranks[1][: len(ranks[0])]
+
+
+HOSTILE = {
+    "unknown items": [event(at, f"u{at % 5}", f"i{at % 7}" if at % 2 else f"gone{at}") for at in range(80)],
+    "one user": [event(at, "u", f"i{at % 30}") for at in range(80)],
+    "one item": [event(at, f"u{at}", "i1") for at in range(80)],
+    "clock jumps": [
+        event(at, f"u{at % 9}", f"i{at % 30}", event_time=START_MS + (at % 3) * 10**12 // 2 - at) for at in range(80)
+    ],
+    "duplicates": [event(at % 6, f"u{at % 6}", f"i{at % 6}") for at in range(400)] + [event(999, "u1", "i9")],
+    "every type": [
+        event(at, f"u{at % 4}", f"i{at % 30}", type=kind)
+        for at, kind in enumerate(["view", "hide", "dislike", "like", "impression", "purchase", "cart"] * 12)
+    ],
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_strange_log_gives_sound_figures(tmp_path, case):
+    folder = write(tmp_path / "strange", [film(number) for number in range(30)], HOSTILE[case])
+    told = run(folder, retrain_every=40)["configurations"]["default"]
+    figures = [value for part in told["slices"].values() for value in part.values()]
+    assert np.isfinite(figures).all() and all(value >= 0 for value in figures)
+
+
+def test_bad_lines_are_counted_and_a_folder_without_a_log_is_named(tmp_path):
+    folder = write(tmp_path / "gaps", [film(n) for n in range(9)], [event(n, f"u{n}", f"i{n}") for n in range(9)])
+    with (folder / "interactions.jsonl").open("ab") as file:
+        file.write(b'\n{"broken\n{"event_id": "x"}\n')
+    assert read_log(folder, ServingSettings()).refused.count == 2
+    said = CliRunner().invoke(build(), ["backtest", str(tmp_path / "nowhere")])
+    assert said.exit_code != 0 and "no items.jsonl" in str(said.exception)
+
+
+def test_two_configurations_stand_side_by_side_with_a_paired_test(habits, tmp_path):
+    (tmp_path / "all.toml").write_text("candidates_per_source = 50")
+    (tmp_path / "text.json").write_text('{"disabled": ["covisitation", "popularity", "kind", "fresh"]}')
+    out = tmp_path / "out.json"
+    options = ["--config", tmp_path / "all.toml", "--config", tmp_path / "text.json", "--json", out]
+    said = CliRunner().invoke(
+        build(), ["backtest", str(habits), "--last", "150", "--retrain-every", "0", *map(str, options)]
+    )
+    assert said.exit_code == 0, said.output
+    told = msgspec.json.decode(out.read_bytes())["configurations"]
+    against = told["text"]["against"]["all"]
+    assert told["all"]["slices"]["all"]["ndcg@10"] > told["text"]["slices"]["all"]["ndcg@10"]
+    assert against["high"] < 0 and "against all" in said.output
+
+
+def test_a_configuration_with_an_unknown_setting_is_refused_by_name(habits, tmp_path):
+    (tmp_path / "odd.toml").write_text("candidate_per_source = 50")
+    said = CliRunner().invoke(build(), ["backtest", str(habits), "--config", str(tmp_path / "odd.toml")])
+    assert said.exit_code != 0 and "CANDIDATE_PER_SOURCE" in str(said.exception).upper()
