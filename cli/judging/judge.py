@@ -1,5 +1,6 @@
 """Ranks, notes and learns, event by event, through the functions that serving and stream run."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from time import perf_counter
 
@@ -17,6 +18,9 @@ from learning.signals import pulls
 from serving.features import matrix
 from serving.pipeline import Slate
 from serving.query import Query
+
+NEWCOMER = 5
+"""Choices of users with fewer events than this are rare, so the ranker learns from each, however old."""
 
 LEARN_TOGETHER = 500
 """Events that are only learned from go through as the batches of a busy worker do."""
@@ -37,16 +41,26 @@ class Judge:
         self.cases = Cases()
         self.touched: dict[int, int] = {}
         self._users: dict[str, int] = {}
+        self._events: Counter[str] = Counter()
 
     def replay(self, events: Iterable[int]) -> None:
-        """Learns from events without asking anything."""
-        started = perf_counter()
+        """Learns from events; ranks only for newcomers, so that the ranker has seen enough of them."""
         batch: list[int] = []
         for at in events:
-            batch.append(at)
-            if len(batch) == LEARN_TOGETHER:
-                self.apply(batch)
+            user_id = self.log.interaction(at).user_id
+            if self._events[user_id] < NEWCOMER:
+                self._replay(batch)
                 batch = []
+                self.step(at, judged=False)
+            else:
+                batch.append(at)
+            if len(batch) == LEARN_TOGETHER:
+                self._replay(batch)
+                batch = []
+        self._replay(batch)
+
+    def _replay(self, batch: Sequence[int]) -> None:
+        started = perf_counter()
         self.apply(batch)
         self._took("replay", started)
 
@@ -105,6 +119,7 @@ class Judge:
         self.world.learn([self.log.raw[at] for at in batch], interactions)
         self.cases.replayed += len(batch)
         for one in interactions:
+            self._events[one.user_id] += 1
             row = self.world.model.catalogue.rows.get(one.item_id)
             if row is not None:
                 self.touched[row] = self.touched.get(row, 0) + 1
