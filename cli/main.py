@@ -22,6 +22,7 @@ from cli import (
     state,
     stream,
     topics,
+    train,
 )
 from domain.errors import FreshetError
 
@@ -37,6 +38,7 @@ COMMANDS: tuple[tuple[str, Callable[..., None] | typer.Typer], ...] = (
     ("doctor", doctor.doctor),
     ("dead-letters", dead_letters.app),
     ("backtest", backtest.backtest),
+    ("train", train.app),
     ("models", models.app),
     ("settings", settings.settings),
     ("state", state.app),
