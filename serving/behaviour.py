@@ -34,6 +34,7 @@ class Behaviour:
         self.stages = np.full((len(STAGES), FIRST_CAPACITY), -np.inf)
         self.first_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
         self.last_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
+        catalogue.when_grown.append(self._grow)
 
     def put(self, item_id: str, partition: int, share: ItemSignals | None) -> None:
         """Takes one partition's share of an item's signals; a share older than the one held is left out."""
@@ -77,8 +78,6 @@ class Behaviour:
         return self._shares
 
     def _sum_counts(self, row: int) -> None:
-        while row >= len(self.first_ms):
-            self._grow()
         shares = [share for _, share in sorted(self._shares[row].items())]  # so that every replica adds in one order
         self.first_ms[row] = min((share.first_ms for share in shares), default=NEVER_TOUCHED_MS)
         self.last_ms[row] = max((share.as_of_ms for share in shares), default=NEVER_TOUCHED_MS)
@@ -107,11 +106,12 @@ class Behaviour:
             self._successors.setdefault(earlier, Links()).put(row, weight)
             predecessors.put(earlier, weight)
 
-    def _grow(self) -> None:
+    def _grow(self, capacity: int) -> None:
         for name in ("popularity", "stages", "first_ms", "last_ms"):
             old = getattr(self, name)
-            empty = np.full_like(old, -np.inf if old.dtype.kind == "f" else NEVER_TOUCHED_MS)
-            setattr(self, name, np.concatenate([old, empty], axis=-1))
+            empty = -np.inf if old.dtype.kind == "f" else NEVER_TOUCHED_MS
+            added = np.full((*old.shape[:-1], capacity - old.shape[-1]), empty, old.dtype)
+            setattr(self, name, np.concatenate([old, added], axis=-1))
 
 
 _HALF_LIVES = np.array(POPULARITY_HALF_LIVES_DAYS)

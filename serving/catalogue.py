@@ -1,6 +1,7 @@
 """The items as the request path sees them: a row number for each, arrays by row, and their text vectors."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from zlib import crc32
 
 import numpy as np
@@ -32,6 +33,7 @@ class Catalogue:
         by_category: rows of each category.
         categories, category_ids: number of each category from 1, and (capacity, 8) int32 those of each row,
             the first CATEGORIES_LOOKED_AT of an item, padded with 0.
+        when_grown: called with the new capacity, for arrays by row that others keep.
         vector_changes: the rows whose vector changed, in order; who derives from vectors remembers how far it read.
     """
 
@@ -52,6 +54,7 @@ class Catalogue:
         self.category_ids = np.zeros((FIRST_CAPACITY, CATEGORIES_LOOKED_AT), np.int32)
         self.vector_changes: list[int] = []
         self.other_versions = 0
+        self.when_grown: list[Callable[[int], None]] = []
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -120,3 +123,5 @@ class Catalogue:
         for name, empty in (("published_ms", UNSET_MS), ("expires_ms", NEVER_MS)):
             old = getattr(self, name)
             setattr(self, name, np.concatenate([old, np.full_like(old, empty)]))
+        for grow in self.when_grown:
+            grow(len(self.live))

@@ -25,7 +25,20 @@ def judge(  # noqa: PLR0913, PLR0917  (what the command asks)
     warm_up: int,
     retrain_every: int,
 ) -> tuple[dict[str, Any], Iterator[str]]:
-    """Judges each configuration on a folder's log; returns the figures and the lines of the table.
+    """Returns the figures and the lines of the table; see `judge_all`."""
+    told, found = judge_all(folder, protocol, configurations, last, warm_up, retrain_every)
+    return told, _lines(told, next(iter(found.values())).log)
+
+
+def judge_all(  # noqa: PLR0913, PLR0917  (what the command asks)
+    folder: Path,
+    protocol: str,
+    configurations: Mapping[str, tuple[ServingSettings, int]],
+    last: int,
+    warm_up: int,
+    retrain_every: int,
+) -> tuple[dict[str, Any], dict[str, Judge]]:
+    """Judges each configuration on a folder's log; returns the figures, and what was judged, by configuration.
 
     Raises:
         ConfigError: the folder has nothing to judge.
@@ -45,7 +58,7 @@ def judge(  # noqa: PLR0913, PLR0917  (what the command asks)
         if not found[name].cases.case:
             raise ConfigError(f"{folder}: nothing to judge: no event of the part to judge chooses a new item")
     told = {"protocol": protocol, "events": len(log), "items": len(log.items)} | as_json(found)
-    return told, _lines(told, log)
+    return told, found
 
 
 def _lines(told: dict[str, Any], log: EventLog) -> Iterator[str]:
