@@ -75,7 +75,8 @@ def recommend(query: Query) -> Slate:
         return slate
     with metrics.stage_seconds.labels("features").time():
         slate.candidates = standardised(matrix(query, slate.rows))
-    scores, parts = ranked.score(query.model.ranker(), slate.candidates, query.context)
+    with metrics.stage_seconds.labels("ranker").time():
+        scores, parts = ranked.score(query.model.ranker(), slate.candidates, query.context)
     scores = _rotated(query, _boosted(query, slate.rows, scores))
     chosen = _selected(query, slate, scores)
     slate.more = len(slate.rows) > query.offset + query.count
@@ -88,6 +89,8 @@ def recommend(query: Query) -> Slate:
         if chosen is not None:
             picked.propensity, picked.explored = float(chosen.propensities[slot]), bool(chosen.explored[slot])
             picked.under = chosen.others(slot)
+            if picked.explored and query.reasons:
+                picked.source, picked.reasons = "exploration", ["shown to find out: few have tried it"]
         slate.items.append(picked)
     return slate
 

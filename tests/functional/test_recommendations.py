@@ -6,6 +6,9 @@ import pytest
 from domain.items import Item
 from embeddings.transformer import TransformerEncoder
 from serving.app import create_app
+from serving.pipeline import recommend
+from serving.query import stored_query
+from serving.side_effects.exposures import exposure_of
 from tests.builders import START_MS, Deployment, interaction
 
 pytestmark = pytest.mark.anyio
@@ -279,3 +282,20 @@ async def test_ids_with_a_slash_are_as_good_as_others(deployment):
     assert (await slate(deployment, "team/ann"))["profile"]["interactions"] == 1
     assert (await get(deployment, "/v1/users/team%2Fann/profile")).json()["user_id"] == "team/ann"
     assert (await get(deployment, "/v1/items/films%2Fheat/similar")).status_code == 200
+
+
+async def test_explored_slots_go_on_record_with_the_propensities_of_the_slate(encoder):
+    deployment = Deployment(encoder, explore_share=0.25, explore_policy="epsilon")
+    items = [Item(item_id=f"i{n}", title=f"film {n}", categories=["c"], published_at=1) for n in range(40)]
+    deployment.put_items(*items)
+    deployment.learn(*[interaction(f"u{n}", f"i{n % 12}", n) for n in range(60)])
+    explored = 0
+    for user in range(40):
+        query = stored_query(deployment.replica.model, f"guest-{user}", 8, deployment.now_ms)
+        exposure = exposure_of("r", query, recommend(query), None)
+        assert len({one.item_id for one in exposure.items}) == 8
+        drawn = [one for one in exposure.items if one.explored]
+        assert len(drawn) == 2 and all(0 < one.propensity < 1 for one in drawn)
+        assert all(one.propensity == 1 for one in exposure.items[:4])
+        explored += sum(one.source == "exploration" for one in exposure.items)
+    assert explored == 80
