@@ -1,7 +1,6 @@
 """Ranks, notes and learns, event by event, through the functions that serving and stream run."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -18,9 +17,6 @@ from learning.signals import pulls
 from serving.features import matrix
 from serving.pipeline import Slate
 from serving.query import Query
-
-NEWCOMER = 5
-"""Choices of users with fewer events than this are rare, so the ranker learns from each, however old."""
 
 LEARN_TOGETHER = 500
 """Events that are only learned from go through as the batches of a busy worker do."""
@@ -41,14 +37,12 @@ class Judge:
         self.cases = Cases()
         self.touched: dict[int, int] = {}
         self._users: dict[str, int] = {}
-        self._events: Counter[str] = Counter()
 
-    def replay(self, events: Iterable[int]) -> None:
-        """Learns from events; ranks only for newcomers, so that the ranker has seen enough of them."""
+    def replay(self, events: Iterable[int], ranked: Container[int] = ()) -> None:
+        """Learns from events; the ranker only from those in `ranked`."""
         batch: list[int] = []
         for at in events:
-            user_id = self.log.interaction(at).user_id
-            if self._events[user_id] < NEWCOMER:
+            if at in ranked:
                 self._replay(batch)
                 batch = []
                 self.step(at, judged=False)
@@ -119,7 +113,6 @@ class Judge:
         self.world.learn([self.log.raw[at] for at in batch], interactions)
         self.cases.replayed += len(batch)
         for one in interactions:
-            self._events[one.user_id] += 1
             row = self.world.model.catalogue.rows.get(one.item_id)
             if row is not None:
                 self.touched[row] = self.touched.get(row, 0) + 1

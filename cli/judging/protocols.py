@@ -5,6 +5,7 @@ Prequential is the one that means something here: before each event rank as serv
 leave-last-one-out are for comparison with papers; the latter leaks the future into what is learned.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from cli.judging.refreshing import SequenceRefresh
 from cli.judging.world import World
 from cli.progress import progress
 from learning.sequence.config import SequenceConfig
+
+NEWCOMER, NEWCOMERS = 5, 5_000
+"""A user with fewer events is new; the ranker learns from so many of their choices before its warm-up."""
 
 HELD_OUT = 0.1
 """Share of the log that the temporal protocol judges."""
@@ -89,11 +93,26 @@ def last_one(world: World, log: EventLog, plan: Plan) -> Judge:
     return judge
 
 
+def newcomers(log: EventLog, end: int) -> set[int]:
+    """Returns the newest choices before `end` of users who were new then.
+
+    They are rare in what the ranker warms up on, and other things guide them, so it learns from older ones as well.
+    """
+    counts: Counter[str] = Counter()
+    found: list[int] = []
+    for at in range(end):
+        user_id = log.interaction(at).user_id
+        if counts[user_id] < NEWCOMER:
+            found.append(at)
+        counts[user_id] += 1
+    return set(found[-NEWCOMERS:])
+
+
 def _through(world: World, log: EventLog, plan: Plan, end: int, start: int) -> Judge:
     """Learns from the log up to `end`; from `start` on judges, and for `warm_up` events before that ranks."""
     warm = max(0, start - plan.warm_up)
     judge = Judge(world, log, plan.refresh(warm))
-    judge.replay(progress(range(warm), "learning", "events"))
+    judge.replay(progress(range(warm), "learning", "events"), newcomers(log, warm))
     if judge.refresh is not None:
         judge.refresh.advance(world, warm)
     for at in progress(np.arange(warm, end).tolist(), "ranking and learning", "events"):
