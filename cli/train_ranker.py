@@ -45,8 +45,10 @@ def train_ranker(  # noqa: PLR0913, PLR0917  (what the command asks)
         sequence: the sequence model that finds and scores candidates beside the others.
 
     Raises:
-        ConfigError: nobody chose anything new, so there is nothing to learn from.
+        ConfigError: fewer than two items were ever chosen, or nobody chose anything new.
     """
+    if len({int(row) for rows, _ in log.sequences() for row in rows}) < 2:
+        raise ConfigError("the ranker cannot be trained: fewer than two items of the catalogue were chosen in the log")
     world = world_of(log, settings, profile_size, sequence)
     judge = Judge(world, log, None)
     start = max(0, len(log) - learn_on)

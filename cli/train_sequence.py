@@ -46,6 +46,8 @@ def train_sequence(
         ConfigError: there is nothing to learn from.
     """
     sequences, ids = log.sequences(), [item.item_id for item in log.items]
+    if not any(len(np.unique(rows)) > 1 for rows, _ in sequences):
+        raise ConfigError("the sequence model cannot be trained: nobody in the log chose two different items")
     earlier = _artefact(active)
     tail = tail_of(sequences, TAIL_SHARE, TAIL_EVENTS, earlier.facts.until_ms if earlier else None)
     fitting = msgspec.structs.replace(config, seconds=config.seconds * (1 - FINISH_SHARE))
