@@ -61,8 +61,8 @@ class SequenceRefresh:
                 self._config,
                 start_from=self._artefact,
             )
-        except ValueError as error:  # nobody touched two items yet
-            self._say(f"sequence model not trained: {error}")
+        except (ValueError, ArithmeticError) as error:  # nobody touched two items yet; or training diverged
+            self._say(f"sequence model not trained, the last one stays: {error}")
             return
         self._artefact = trained.artefact
         latest = max(times[-1] for times in self._times.values())

@@ -16,6 +16,9 @@ from domain.settings import ServingSettings
 from embeddings.transformer import TransformerEncoder
 from learning.sequence.config import SequenceConfig
 
+TRAINING_SECONDS = 240.0
+"""A training of the sequence model ends after so long with what it has: that bounds a backtest of a large log."""
+
 
 def judge(  # noqa: PLR0913, PLR0917  (what the command asks)
     folder: Path,
@@ -47,13 +50,15 @@ def judge_all(  # noqa: PLR0913, PLR0917  (what the command asks)
     if log.refused.count:
         typer.echo(f"left out {log.refused.count:,} lines:", err=True)
         typer.echo("\n".join(log.refused.report()), err=True)
-    plan = Plan(last, warm_up, retrain_every, SequenceConfig(), lambda text: typer.echo(text, err=True))
+    config = SequenceConfig(seconds=TRAINING_SECONDS)
     encoder = TransformerEncoder()
     vectors = encoder.encode([item.text() for item in log.items])
     found: dict[str, Judge] = {}
     for name, (settings, profile_size) in configurations.items():
         world = World(settings, profile_size, encoder.dimension)
         world.put_items(log.items, vectors, encoder.version, int(log.times_ms[0]))
+        every = 0 if "sequence" in settings.disabled else retrain_every
+        plan = Plan(last, warm_up, every, config, lambda text: typer.echo(text, err=True))
         found[name] = PROTOCOLS[protocol](world, log, plan)
         if not found[name].cases.case:
             raise ConfigError(f"{folder}: nothing to judge: no event of the part to judge chooses a new item")
