@@ -32,6 +32,9 @@ PAUSE_STEP = 0.025
 FLOOR = np.float32(0.01)
 """Deviations below this are shrunk."""
 
+LARGEST = np.float32(1e6)
+"""A feature beyond this says no more; its square must stay finite."""
+
 CLIP = 10.0
 """A standardised feature beyond so many deviations says no more."""
 
@@ -67,6 +70,7 @@ def standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
     To the variance FLOOR squared is added: differences below it are rounding, not evidence.
     """
+    features = np.clip(features, -LARGEST, LARGEST)
     centred = features - features.mean(axis=1, keepdims=True)
     scaled = centred / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + FLOOR**2)
     columns: NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP).T

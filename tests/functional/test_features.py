@@ -1,0 +1,82 @@
+"""Features say what they are named for, are finite for anybody, and are cold-start zeros where nothing is known."""
+
+import numpy as np
+import pytest
+
+from domain.items import Item
+from serving.features import FAMILIES, NAMES, matrix
+from serving.pipeline import recommend
+from serving.query import stored_query
+from serving.sources.merging import best, in_turn
+from tests.builders import Deployment, interaction
+
+FILMS = {"alien": "Horror", "aliens": "Horror", "amelie": "Romance", "titanic": "Romance", "heat": "Crime"}
+
+
+@pytest.fixture(scope="module")
+def deployment(encoder) -> Deployment:
+    made = Deployment(encoder)
+    made.put_items(*[Item(item_id=i, title=i, categories=[c], published_at=1) for i, c in FILMS.items()])
+    made.learn(
+        *[interaction(f"u{n}", item, n * 10 + at) for n in range(4) for at, item in enumerate(("alien", "heat"))]
+    )
+    made.learn(interaction("ann", "alien", 50), interaction("bob", "alien", 60), interaction("bob", "amelie", 70))
+    return made
+
+
+def features(deployment: Deployment, user: str) -> dict[str, dict[str, float]]:
+    query = stored_query(deployment.replica.model, user, 10, deployment.now_ms)
+    catalogue = deployment.replica.model.catalogue
+    found = matrix(query, np.arange(len(catalogue)))
+    assert found.shape == (len(NAMES), len(catalogue)) and np.isfinite(found).all()
+    return {name: dict(zip(catalogue.ids, row.tolist(), strict=True)) for name, row in zip(NAMES, found, strict=True)}
+
+
+def test_what_came_after_is_after_and_what_came_before_is_before(deployment):
+    ann = features(deployment, "ann")
+    assert ann["after_sitting"]["heat"] > ann["after_sitting"]["amelie"] > ann["after_sitting"]["aliens"] == 0
+    bob = features(deployment, "bob")
+    assert bob["before_last"]["alien"] > 0 and bob["after_last"]["alien"] == 0
+
+
+def test_popularity_is_of_all_and_of_those_at_the_same_stage(deployment):
+    stranger, ann = features(deployment, "nobody"), features(deployment, "ann")
+    assert max(stranger["popularity_days"], key=stranger["popularity_days"].get) == "alien"
+    assert max(stranger["popularity_stage"], key=stranger["popularity_stage"].get) == "alien"
+    assert max(ann["popularity_stage"], key=ann["popularity_stage"].get) == "heat"
+
+
+def test_the_kind_and_the_text_of_what_was_liked_speak_for_the_like(deployment):
+    ann = features(deployment, "ann")
+    assert ann["category_recent"]["aliens"] == pytest.approx(1) and ann["category_recent"]["heat"] == 0
+    assert ann["text_interest"]["aliens"] > ann["text_interest"]["heat"]
+
+
+def test_a_stranger_has_no_features_of_a_history(deployment):
+    stranger = features(deployment, "nobody")
+    for name in (*FAMILIES["covisitation"][0], *FAMILIES["profile"][0], *FAMILIES["kind"][0], "sequence"):
+        assert not any(stranger[name].values()), name
+
+
+def test_nobody_has_touched_what_is_new(deployment):
+    assert [item for item, value in features(deployment, "ann")["untouched"].items() if value] == ["aliens", "titanic"]
+
+
+def test_the_parts_of_a_score_add_up_to_it(deployment):
+    slate = recommend(stored_query(deployment.replica.model, "ann", 10, deployment.now_ms))
+    assert slate.items
+    for one in slate.items:
+        assert sum(one.parts.values()) == pytest.approx(one.score, abs=1e-5) and set(one.parts) == set(FAMILIES)
+
+
+def test_a_disabled_family_says_nothing(encoder):
+    deployment = Deployment(encoder, disabled=["popularity"])
+    deployment.put_items(Item(item_id="a", title="a"), Item(item_id="b", title="b"))
+    deployment.learn(interaction("u", "a"))
+    assert not any(any(features(deployment, "x")[name].values()) for name in FAMILIES["popularity"][0])
+
+
+def test_rankings_are_merged_in_turn_and_the_best_come_first():
+    assert in_turn([np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)], 4).tolist() == [1, 2, 4, 3]
+    assert in_turn([], 5).tolist() == []
+    assert best(np.array([0.0, 3, 1, 2], np.float32), 2).tolist() == [1, 3]
