@@ -51,6 +51,22 @@ def reciprocal_rank(ranks: Rows) -> Floats:
     return np.where(ranks >= 0, 1.0 / (np.maximum(ranks, 0) + 1.0), 0.0)
 
 
+def auc(ranks: Rows, candidates: Rows, unseen: Rows) -> Floats:
+    """Returns for each event the share of the other unseen items that are ranked below the right one: (E,) float64.
+
+    The area under the ROC curve of a single positive (Hanley & McNeil, Radiology 143(1), 1982); 0.5 by chance. An
+    item that was no candidate shares the middle of what was not retrieved. 1 where there was nothing else.
+
+    Args:
+        ranks: (E,) 0-based; -1 for an item that was not retrieved.
+        candidates: (E,) how many were ranked.
+        unseen: (E,) how many items could have been.
+    """
+    place = np.where(ranks >= 0, ranks, (candidates + np.maximum(unseen - 1, candidates)) / 2)
+    shares: Floats = np.where(unseen > 1, 1 - place / np.maximum(unseen - 1, 1), 1.0)
+    return shares
+
+
 def per_list(ranked: Rows, relevant: Rows, k: int) -> dict[str, float]:
     """Returns the metrics of one list: `recall`, `ndcg` and `hit` of its first k, `mrr` of the whole of it.
 

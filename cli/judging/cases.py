@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from learning.metrics import hit, ndcg, over_slates, per_list, reciprocal_rank
+from learning.metrics import auc, hit, ndcg, over_slates, per_list, reciprocal_rank
 
-METRICS = ("hit@10", "hit@20", "mrr", "ndcg@10", "recall@10")
+METRICS = ("hit@10", "hit@20", "mrr", "ndcg@10", "recall@10", "auc")
 SLICES = ("all", "no past events", "1 past event", "2-4 past events", "<5 past events", "5+ past events",
           "heavy users (150+)", "new items", "items touched 1-9 times")  # fmt: skip
 
@@ -43,9 +43,16 @@ class Cases:
     replayed: int = 0
 
     def add(  # noqa: PLR0913, PLR0917  (one row)
-        self, case: int, user: int, history: int, popularity: int, ranked: NDArray[np.int64], relevant: list[int]
+        self,
+        case: int,
+        user: int,
+        history: int,
+        popularity: int,
+        ranked: NDArray[np.int64],
+        relevant: list[int],
+        unseen: int,
     ) -> None:
-        """Takes one case: (C,) rows as ranked, and the rows that should have been at the top."""
+        """Takes one case: (C,) rows as ranked of so many unseen items, and the rows that should have been on top."""
         self.case.append(case)
         self.user.append(user)
         self.history.append(history)
@@ -55,6 +62,9 @@ class Cases:
         self.ranks.append(int(found[0]) if len(relevant) == 1 and len(found) else -1)
         for name, value in _values(self.ranks[-1], ranked, relevant).items():
             self.values[name].append(value)
+        places = [int(place[0]) if len(place := np.flatnonzero(ranked == row)) else -1 for row in relevant]
+        shares = auc(np.array(places), np.full(len(places), len(ranked)), np.full(len(places), unseen))
+        self.values["auc"].append(float(shares.mean()))
 
     def column(self, metric: str) -> Floats:
         """(E,) float64: one metric of every case."""

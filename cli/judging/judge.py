@@ -97,7 +97,9 @@ class Judge:
         """Writes down where the items were."""
         user = self._users.setdefault(query.user_id, len(self._users))
         popularity = self.touched.get(relevant[0], 0)
-        self.cases.add(at, user, len(query.touches), popularity, slate.rows[slate.order], relevant)
+        catalogue = self.world.model.catalogue
+        unseen = int(catalogue.live.sum()) - len(np.unique(query.seen[query.seen >= 0]))
+        self.cases.add(at, user, len(query.touches), popularity, slate.rows[slate.order], relevant, unseen)
 
     def choose(self, query: Query, slate: Slate, target: int) -> None:
         """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from learning.metrics import HEAD_SHARE, coverage, gini, long_tail, novelty, over_slates, per_event, per_list
+from learning.metrics import HEAD_SHARE, auc, coverage, gini, long_tail, novelty, over_slates, per_event, per_list
 
 K = 10
 OURS = {f"recall_{K}": "recall", f"ndcg_cut_{K}": "ndcg", f"success_{K}": "hit", "recip_rank": "mrr"}
@@ -86,3 +86,12 @@ def test_without_slates_everything_is_zero():
     assert set(over_slates([], rows(1, 2), 2).values()) == {0.0}
     assert over_slates([rows()], rows(), 0) == over_slates([], rows(1), 1)
     assert coverage(rows(1, 0), 2) == 0.5
+
+
+def test_auc_is_the_share_that_is_ranked_below_and_half_by_chance():
+    three = auc(np.array([0, 9, 4]), np.full(3, 10), np.full(3, 10))
+    assert three.tolist() == pytest.approx([1, 0, 5 / 9])
+    assert auc(np.array([-1]), np.array([10]), np.array([111])).tolist() == pytest.approx([1 - 60 / 110])
+    chance = np.random.default_rng(1).integers(0, 100, 20_000)
+    assert auc(chance, np.full(20_000, 100), np.full(20_000, 100)).mean() == pytest.approx(0.5, abs=0.01)
+    assert auc(np.array([0]), np.array([1]), np.array([1])).tolist() == [1]
