@@ -151,7 +151,7 @@ class ServingSettings(KafkaSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="largest request body")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of one POST")
     max_count: int = Field(200, ge=1, le=1000, description="most items of one slate")
-    candidates_per_source: int = Field(200, ge=10, le=5000, description="how many candidates each source may give")
+    candidates_per_source: int = Field(300, ge=10, le=5000, description="how many candidates each source may give")
     recent_items: int = Field(
         50, ge=1, le=200, description="how many of a user's newest items sources and features look at"
     )
@@ -192,6 +192,15 @@ class ServingSettings(KafkaSettings):
         50_000, ge=0, description="number of items below which nearest neighbours are searched exactly"
     )
     search: bool = Field(True, description="whether /v1/search is offered; it loads the text encoder into the replica")
+    live_meter_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of the users whose next choice is looked up in the slate made for them before; 0: none",
+    )
+    live_meter_per_second: float = Field(
+        5.0, gt=0, le=1000, description="the most slates a second that a replica makes for that"
+    )
     variant: str = Field(
         "default",
         pattern=r"^[\w.-]{1,64}$",

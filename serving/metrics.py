@@ -42,3 +42,15 @@ model_info = Gauge(
 model_refused = Counter(
     "freshet_model_refused", "Versions that should be active and could not be taken; the one before stays", ["name"]
 )
+live_judged = Counter("freshet_live_judged", "Choices of followed users that were looked up", ["slice"])
+live_recall = Gauge(
+    "freshet_live_recall_at_10", "Share of the last 2,000 judged choices that stood in the first ten", ["slice"]
+)
+live_ndcg = Gauge("freshet_live_ndcg_at_10", "Mean nDCG@10 of the last 2,000 judged choices", ["slice"])
+live_rank = Gauge(
+    "freshet_live_reciprocal_rank", "Mean reciprocal rank of the last 2,000 judged choices, of 100 places", ["slice"]
+)
+live_skipped = Counter("freshet_live_skipped", "What the live meter left out", ["reason"])
+live_meter_seconds = Histogram(
+    "freshet_live_meter_seconds", "Time in each slate that is made to be judged", buckets=MILLISECONDS
+)

@@ -5,12 +5,14 @@ The follower feeds it from Kafka, the backtest from files; the request path read
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from domain.clock import Clock, system_clock
 from domain.codecs import unpack
 from domain.errors import EventError
 from domain.items import decode_item
 from domain.log_reader import Record
+from domain.profile import Profile
 from domain.settings import ServingSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
 from embeddings.ann_index import AnnIndex
@@ -32,12 +34,24 @@ FOLLOWED = (ITEMS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES, MODELS)
 """The topics that a replica follows."""
 
 
+class ProfileWatcher(Protocol):
+    """Who wants to know of the profiles of some users, before and after each change."""
+
+    def follows(self, user_id: str) -> bool:
+        """Whether it wants to know of this user; asked for every profile that is applied, so it must be cheap."""
+
+    def applied(self, user_id: str, partition: int, old: Profile | None, new: Profile | None) -> None:
+        """Is told of a change, with the partition that the user is in; None where there is no profile."""
+
+
 class ReadModel:
     """Items, embeddings, signals, profiles and models.
 
     Attributes:
         catalogue, behaviour, profiles, models: what the request path reads.
         waiters: requests that wait for a profile.
+        watcher: is told of changed profiles once the replica is live; None for nobody.
+        learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         settings: the replica's settings.
     """
 
@@ -62,6 +76,8 @@ class ReadModel:
         self.models = Models(own | dict(loaders or {}))
         self.waiters = ProfileWaiters(self.profiles)
         self.live = False  # while it restores, ages say nothing about freshness
+        self.watcher: ProfileWatcher | None = None
+        self.learned_to: dict[int, int] = {}
         self._clock = clock
         self._appliers: dict[str, Callable[[str, Record], None]] = {
             settings.topic(ITEMS): self._apply_item,
@@ -91,9 +107,16 @@ class ReadModel:
     def _apply_signals(self, key: str, record: Record) -> None:
         share = None if record.value is None else unpack(record.value, ItemSignals)
         self.behaviour.put(key, record.partition, share)
+        if share is not None:
+            self.learned_to[record.partition] = max(share.position, self.learned_to.get(record.partition, -1))
 
     def _apply_profile(self, key: str, record: Record) -> None:
+        watcher = self.watcher if self.live else None
+        watched = watcher is not None and watcher.follows(key)
+        old = self.profiles.get(key) if watched else None
         profile = self.profiles.put(key, record.value)
+        if watcher is not None and watched and (profile is not None or record.value is None):
+            watcher.applied(key, record.partition, old, profile)
         if profile is not None:
             self.waiters.applied(key, profile.position)
             if self.live:

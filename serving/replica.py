@@ -10,6 +10,7 @@ from embeddings.faiss_index import FaissIndex
 from serving.features import NAMES
 from serving.follower import Follower
 from serving.intake import Intake
+from serving.live_meter import LiveMeter
 from serving.read_model import ReadModel
 from serving.side_effects.exposures import ExposureLog
 
@@ -25,15 +26,18 @@ class Replica:
     exposures: ExposureLog
     encoder: TextEncoder | None
     clock: Clock
+    meter: LiveMeter
 
     async def start(self) -> None:
-        """Begins to follow Kafka and to log exposures."""
+        """Begins to follow Kafka, to measure itself and to log exposures."""
+        await self.meter.start()
         await self.follower.start()
         await self.exposures.start()
 
     async def stop(self) -> None:
         """Stops what `start` began."""
         await self.follower.stop()
+        await self.meter.stop()
         await self.exposures.stop()
         await self.intake.stop()
 
@@ -53,4 +57,5 @@ def build_replica(
     model = ReadModel(settings, index, encoder.version if encoder else None, clock=clock, features=NAMES)
     intake = Intake(settings.kafka_options(), settings.intake_timeout_ms)
     exposures = ExposureLog(intake, settings.topic(EXPOSURES))
-    return Replica(settings, model, Follower(settings, model), intake, exposures, encoder, clock)
+    follower, meter = Follower(settings, model), LiveMeter(model, clock)
+    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter)
