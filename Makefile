@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving
 .DEFAULT_GOAL := help
 .PHONY: help install browser demo test check bench screenshots clean $(addprefix bench-,$(BENCHES))
@@ -19,6 +21,12 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,dev]'
 	@touch $(STAMP)
+
+$(PEERS_STAMP): bench/peers-requirements.txt # What bench/quality_peers.py runs in; apart from ours, as RecBole needs an older NumPy
+	@echo "Making $(PEERS): about 1.6 GB, a few minutes the first time."
+	@$(PYTHON) -m venv $(PEERS) && echo '*' > $(PEERS)/.gitignore
+	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 browser: # The page tests drive Debian's Chromium; where it cannot be installed they are skipped and say so
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
@@ -46,4 +54,4 @@ $(addprefix bench-,$(BENCHES)): bench-%: $(STAMP)
 	@$(BIN)/python -m bench.$*
 
 clean: ## Remove what was made
-	rm -rf $(VENV) bench/results *.egg-info .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) bench/results *.egg-info .mypy_cache .ruff_cache .hypothesis
