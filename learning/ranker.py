@@ -39,16 +39,18 @@ CLIP = 10.0
 """A standardised feature beyond so many deviations says no more."""
 
 PRIOR: Mapping[str, float] = {
-    "after_sitting_lift": 0.3,
-    "after_taste_lift": 0.3,
+    "after_sitting_lift": 0.4,
+    "after_taste_lift": 0.4,
     "after_sitting": 0.1,
+    "after_last": 0.1,
+    "before_last": 0.15,
     "before_sitting_lift": 0.2,
     "popularity_days": 0.2,
     "popularity_weeks": 0.2,
     "popularity_stages": 0.2,
     "text_interest": 0.6,
     "newness": 0.1,
-    "sequence": 0.3,
+    "sequence": 0.6,
 }
 """Where learning starts: every source says something, behaviour the most."""
 
