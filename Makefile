@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test check bench screenshots clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install browser demo test check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,9 @@ bench: $(addprefix bench-,$(BENCHES)) ## Run every bench, one after the other; o
 .NOTPARALLEL: # with -j the benches would measure each other
 $(addprefix bench-,$(BENCHES)): bench-%: $(STAMP)
 	@$(BIN)/python -m bench.$*
+
+bench-quality: $(STAMP) $(PEERS_STAMP) ## How good the recommendations are, beside other recommenders; half an hour
+	@$(BIN)/python -m bench.quality
 
 clean: ## Remove what was made
 	rm -rf $(VENV) $(PEERS) bench/results *.egg-info .mypy_cache .ruff_cache .hypothesis
