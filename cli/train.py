@@ -66,7 +66,10 @@ def ranker(  # noqa: PLR0913, PLR0917  (the options of the command)
     learn_on: Annotated[int, typer.Option(min=2, help="So many of the newest events are ranked and learned from.")] = (
         20_000
     ),
-    seconds: Annotated[float, typer.Option(min=1, help="Learning ends after so long with what it has.")] = 600.0,
+    seconds: Annotated[
+        float,
+        typer.Option(min=1, help="Learning ends after so long with what it has; the replay before it is not counted."),
+    ] = 600.0,
     out: Out = None,
     publish: Publish = None,
     promote_if: Promote = "better",

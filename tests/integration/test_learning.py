@@ -1,6 +1,10 @@
 """Training and live learning on a real broker: from the topics to what replicas answer with."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from threading import Event, Thread
 
@@ -214,6 +218,21 @@ def test_the_learner_publishes_what_it_learns_and_goes_on_from_there(town: Town)
     again.stop()
     assert model_store.fetch(town.settings, "ranker") == raw, "nothing came since, so nothing was learned again"
     assert Ranker.from_bytes(raw, NAMES).learned == started + 1
+
+
+def test_the_learner_told_to_stop_publishes_and_ends_well(town: Town) -> None:
+    town.open(cycle(users=5)[1])
+    process = subprocess.Popen([sys.executable, "-m", "cli.main", "learn", "--every", "600"])
+    try:
+        until(lambda: any(active for _, active in town.versions("ranker")))
+        town.act([{"event_id": "c1", "type": "click", "user_id": "cat", "item_id": "i3", "event_time": system_clock()}])
+        time.sleep(2)  # ten times what it waits for records
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert town.versions("ranker")[0][0].metrics["learned"] == 1
 
 
 def test_the_learner_takes_over_what_somebody_else_promotes(town: Town) -> None:

@@ -7,9 +7,11 @@ import pytest
 from cli.judging.exposed import CAP, SLATES, WINDOW_MS, Exposed
 from cli.judging.world import LogRecord, World
 from cli.learner import Learner
+from domain.codecs import pack
 from domain.exposures import ExposedItem, Exposure
 from domain.interactions import Interaction
 from domain.items import Item
+from domain.models import describe, moved, records_of
 from domain.settings import ServingSettings
 from tests.builders import START_MS, interaction
 
@@ -142,6 +144,22 @@ def test_a_duplicate_is_not_learned_twice(world: World) -> None:
         learner.interact(record("interactions", one, 7))
     assert learner.learned == 2 and (weights(world) == before).all()
     assert world.model.profiles.get("ann").touches[0].item_id == "i12"
+
+
+def test_the_own_publication_coming_back_takes_no_step_away_but_a_rollback_to_it_does(world: World) -> None:
+    learner = Learner(world, 50)
+    learner.interact(record("interactions", interaction("ann", "i12", 1010)))
+    raw = world.model.ranker().to_bytes()
+    manifest = describe("ranker", raw, START_MS, {}, {}, "")
+    learner.published(manifest.version)
+    learner.interact(record("interactions", interaction("ann", "i13", 1020)))
+    for again in range(2):
+        pointer = moved(None, manifest.version, "promoted", START_MS + again)
+        records = [*records_of(manifest, raw), ("ranker", pack(pointer))]
+        learner.describe([LogRecord("models", 0, 0, START_MS, key.encode(), value) for key, value in records])
+        assert world.model.ranker().learned == (1 if again else 2)
+    learner.interact(record("interactions", interaction("ann", "i14", 1030)))
+    assert world.model.ranker().learned == 2, "and it goes on from there"
 
 
 def test_what_is_no_choice_or_cannot_be_read_teaches_nothing(world: World) -> None:
