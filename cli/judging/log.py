@@ -1,5 +1,6 @@
 """A data set in the import format, in the order of time, ready to be replayed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from cli.datasets import read_interactions, read_items
 from cli.progress import progress
 from cli.refusals import Refusals
 from domain.errors import ConfigError, EventError
-from domain.interactions import Interaction, decode_interaction
+from domain.interactions import INTERACTION_TYPES, Interaction, InteractionType, decode_interaction
 from domain.items import Item
 from domain.settings import KafkaSettings
 
@@ -28,19 +29,21 @@ class EventLog:
             decoded ones take.
         times_ms: (E,) int64.
         refused: lines that were left out.
+        types: the interaction types of the deployment.
     """
 
     items: list[Item]
     raw: list[bytes]
     times_ms: NDArray[np.int64]
     refused: Refusals = field(default_factory=Refusals)
+    types: Mapping[str, InteractionType] = field(default_factory=lambda: INTERACTION_TYPES)
 
     def __len__(self) -> int:
         return len(self.raw)
 
     def interaction(self, at: int) -> Interaction:
         """Returns one interaction."""
-        return decode_interaction(self.raw[at], int(self.times_ms[at]))
+        return decode_interaction(self.raw[at], int(self.times_ms[at]), self.types)
 
 
 def read_log(folder: Path, settings: KafkaSettings) -> EventLog:
@@ -69,7 +72,7 @@ def read_log(folder: Path, settings: KafkaSettings) -> EventLog:
     if not items or not raw:
         raise ConfigError(f"{folder}: {len(items)} usable items and {len(raw)} interactions; a backtest needs both")
     order = np.argsort(times, kind="stable")
-    return EventLog(list(items.values()), [raw[at] for at in order], np.array(times, np.int64)[order], refused)
+    return EventLog(list(items.values()), [raw[at] for at in order], np.array(times, np.int64)[order], refused, types)
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -82,7 +82,7 @@ def last_one(world: World, log: EventLog, plan: Plan) -> Judge:
     last = {log.interaction(at).user_id: at for at in range(len(log))}
     held = set(last.values())
     kept = [at for at in range(len(log)) if at not in held]
-    rest = EventLog(log.items, [log.raw[at] for at in kept], log.times_ms[kept], log.refused)
+    rest = EventLog(log.items, [log.raw[at] for at in kept], log.times_ms[kept], log.refused, log.types)
     judge = _through(world, rest, plan, len(rest), len(rest))
     if judge.refresh is not None:
         judge.refresh.train(world)

@@ -154,3 +154,11 @@ def test_a_configuration_with_an_unknown_setting_is_refused_by_name(habits, tmp_
     (tmp_path / "odd.toml").write_text("candidate_per_source = 50")
     said = CliRunner().invoke(build(), ["backtest", str(habits), "--config", str(tmp_path / "odd.toml")])
     assert said.exit_code != 0 and "CANDIDATE_PER_SOURCE" in str(said.exception).upper()
+
+
+def test_interaction_types_of_the_deployment_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("FRESHET_INTERACTION_TYPES", '{"listen": {"weight": 1.0}}')
+    events = [event(at, f"u{at % 9}", f"i{at % 20}", type="listen") for at in range(80)]
+    folder = write(tmp_path / "radio", [film(number) for number in range(20)], events)
+    said = CliRunner().invoke(build(), ["backtest", str(folder), "--last", "40", "--retrain-every", "0"])
+    assert said.exit_code == 0 and "<5 past events" in said.output
