@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--last", type=int, default=20_000, help="newest events that are judged")
     parser.add_argument("--warm-up", type=int, default=20_000, help="events before them that the ranker learns from")
     parser.add_argument(
-        "--retrain-every", type=int, default=2_500, help="events between trainings of the sequence model"
+        "--retrain-every", type=int, default=1_500, help="events between trainings of the sequence model"
     )
     return parser.parse_args()
 

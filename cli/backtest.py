@@ -29,7 +29,7 @@ def backtest(  # noqa: PLR0913, PLR0917  (the options of the command)
     ] = 20_000,
     retrain_every: Annotated[
         int, typer.Option(min=0, help="Train the sequence model again after so many events; 0 does without it.")
-    ] = 2_500,
+    ] = 1_500,
     config: Annotated[
         list[Path] | None,
         typer.Option(help="TOML or JSON of settings (`freshet settings`) to judge; repeat to compare with the first."),

@@ -40,14 +40,12 @@ class TrainingLog(EventLog):
         arrived_ms: (N,) int64: since when each item counts as known, no later than its first interaction.
         vectors: (N, D) float32 text vectors in the order of the items; a zero row for an item without text.
         version: of the text encoder.
-        types: the interaction types of the deployment.
         source: where the events lay: a folder, or the offset after the last one by partition.
     """
 
     arrived_ms: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     vectors: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     version: str = ""
-    types: Mapping[str, InteractionType] = field(default_factory=lambda: INTERACTION_TYPES)
     source: dict[str, Any] = field(default_factory=dict)
 
     def interaction(self, at: int) -> Interaction:
@@ -87,7 +85,7 @@ def from_folder(folder: Path, settings: KafkaSettings) -> TrainingLog:
     since = np.full(len(log.items), log.times_ms[0], np.int64)
     types = settings.all_interaction_types()
     source = {"folder": folder.name}
-    return TrainingLog(log.items, log.raw, log.times_ms, log.refused, since, vectors, version, types, source)
+    return TrainingLog(log.items, log.raw, log.times_ms, log.refused, types, since, vectors, version, source)
 
 
 def from_kafka(settings: KafkaSettings) -> TrainingLog:
@@ -121,7 +119,7 @@ def from_kafka(settings: KafkaSettings) -> TrainingLog:
     since = np.array([min(arrived[one], first.get(one, arrived[one])) for one in items], np.int64)
     source = {"offsets": dict(sorted(offsets.items()))}
     known = list(items.values())
-    return TrainingLog(known, raw, np.array(times, np.int64), refused, since, vectors, version, types, source)
+    return TrainingLog(known, raw, np.array(times, np.int64), refused, types, since, vectors, version, source)
 
 
 def in_order_of_arrival(records: Any) -> list[Any]:  # noqa: ANN401 - Kafka's records have no types

@@ -151,7 +151,7 @@ class ServingSettings(KafkaSettings):
     max_body_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="largest request body")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of one POST")
     max_count: int = Field(200, ge=1, le=1000, description="most items of one slate")
-    candidates_per_source: int = Field(300, ge=10, le=5000, description="how many candidates each source may give")
+    candidates_per_source: int = Field(400, ge=10, le=5000, description="how many candidates each source may give")
     recent_items: int = Field(
         50, ge=1, le=200, description="how many of a user's newest items sources and features look at"
     )
