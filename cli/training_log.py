@@ -5,7 +5,7 @@ of a guest who logged in, which come again under the login.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from cli.refusals import Refusals
 from cli.topic_records import records_of
 from domain.codecs import unpack
 from domain.errors import ConfigError, EventError, MalformedEvent
-from domain.interactions import INTERACTION_TYPES, Interaction, InteractionType, decode_interaction
+from domain.interactions import Interaction, decode_interaction
 from domain.items import Item, decode_item
 from domain.profile import Profile, touch_of
 from domain.settings import KafkaSettings
