@@ -98,8 +98,8 @@ class Answers:
     past: Ints
     seconds: float
 
-    def figures(self) -> dict[str, float | None]:
-        """The metrics, each a mean over events with one right answer; None where there is no event."""
+    def figures(self) -> dict[str, float]:
+        """The metrics, each a mean over events with one right answer; NaN where there is no event."""
         rank, new = self.rank, self.past < FEW
         gain = np.where(rank < 10, 1 / np.log2(rank + 2), 0.0)
         return {
@@ -110,7 +110,7 @@ class Answers:
             "mrr": float(np.mean(1 / (rank + 1))),
             "ndcg@10": float(np.mean(gain)),
             "new_events": int(new.sum()),
-            "new_hit@10": float(np.mean(rank[new] < 10)) if new.any() else None,
+            "new_hit@10": float(np.mean(rank[new] < 10)) if new.any() else float("nan"),
             "seconds": round(self.seconds, 1),
         }
 
@@ -599,12 +599,10 @@ def digits_of(figure: str) -> int:
     return 4 if "@" in figure or figure == "mrr" else 0
 
 
-def row_of(name: str, told: dict[str, float | None] | None = None) -> str:
+def row_of(name: str, told: dict[str, float] | None = None) -> str:
     """One line of the table, or its head."""
     names = ("events", "hit@10", "hit@20", "mrr", "ndcg@10", "new_events", "new_hit@10", "seconds")
-    cells = names
-    if told:
-        cells = tuple("" if told[one] is None else f"{told[one]:.{digits_of(one)}f}" for one in names)
+    cells = tuple(f"{told[one]:.{digits_of(one)}f}" for one in names) if told else names
     return name.ljust(24) + "".join(cell.rjust(max(8, len(one) + 2)) for one, cell in zip(names, cells, strict=True))
 
 
@@ -636,7 +634,7 @@ def main() -> None:
         raise SystemExit(f"--last {given.last}: the data set has {len(log)} events, and some must come before the last")
     data = digest(log.users, log.items, log.names, str(log.item_count).encode())
     key = digest(Path(__file__).read_bytes(), f"{data} {given.last} {given.sasrec_seconds}".encode())
-    told: dict[str, dict[str, float | None]] = {}
+    told: dict[str, dict[str, float]] = {}
     print(row_of(given.protocol), flush=True)
     for name in chosen:
         if every[name].dense and log.item_count > MAX_DENSE_ITEMS:
