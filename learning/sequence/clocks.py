@@ -13,18 +13,13 @@ minute is one kind, because logs differ in how they round their clocks."""
 
 GAPS = len(GAP_EDGES_MS) + 1
 
-AGE_SCALES_MS = np.array([MINUTE_MS, HOUR_MS, DAY_MS, 30 * DAY_MS], np.float32)
-
-AGES = len(AGE_SCALES_MS)
-
 
 def gap_kind(pause_ms: NDArray[np.int64]) -> NDArray[np.int64]:
     """Returns the kind of each pause, 0 to GAPS - 1, in the same shape. A clock that jumps back counts as no pause."""
     return np.searchsorted(GAP_EDGES_MS, pause_ms, side="right")
 
 
-def age_features(age_ms: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Returns log(1 + age / scale) / 4 for each of AGE_SCALES_MS; (..., AGES) float32, 0 for what lies ahead."""
-    aged = np.maximum(age_ms, 0).astype(np.float32)[..., None]
-    features: NDArray[np.float32] = np.log1p(aged / AGE_SCALES_MS) / np.float32(4)
-    return features
+def log_age(age_ms: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Returns log(1 + age in hours) in the same shape, float32; 0 for what lies ahead."""
+    aged: NDArray[np.float32] = np.log1p(np.maximum(age_ms, 0).astype(np.float32) / np.float32(HOUR_MS))
+    return aged

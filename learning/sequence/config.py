@@ -26,7 +26,8 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ahead_decay: each next one counts this much less.
         full_softmax_items: up to so many items the loss runs over all of them, above over a sample.
         negatives: size of that sample.
-        finish_epochs: passes over the whole log, the validation share included, after early stopping.
+        finish_epochs: passes over the whole log, the validation share included, after early stopping; at most half
+            as many as were best before.
         refresh_steps: gradient steps of a warm start.
         refresh_recent: share of them that goes over what is newer than the earlier artefact.
         seconds: training ends after so long with what it has; the result then depends on the machine.
@@ -52,7 +53,7 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     ahead_decay: float = 0.5
     full_softmax_items: int = 20_000
     negatives: int = 4096
-    finish_epochs: int = 2
+    finish_epochs: int = 8
     refresh_steps: int = 40
     refresh_recent: float = 0.5
     seconds: float = 600.0

@@ -48,6 +48,12 @@ class Curriculum:
         self._report = report
         self._began_s = time.monotonic()
 
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of `fit` that predicted best, from 1; 0 before the first."""
+        found = [point.ndcg for point in self.curve if point.ndcg is not None]
+        return int(np.argmax(found)) + 1 if found else 0
+
     def fit(
         self, items: Catalogue, log: Log, validation: tuple[Log, Windows], checkpoint: Path | None, key: str
     ) -> None:
@@ -123,8 +129,7 @@ class Curriculum:
                 return
 
     def _stalled(self) -> bool:
-        found = [point.ndcg or 0.0 for point in self.curve]
-        return len(found) - int(np.argmax(found)) > self._config.patience if found else False
+        return len(self.curve) - self.best_epoch >= self._config.patience
 
     def _late(self) -> bool:
         return time.monotonic() - self._began_s > self._config.seconds

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from domain.errors import DimensionMismatch
 from learning.sequence.artefact import Artefact, ModelUnusable, read_artefact
-from learning.sequence.clocks import age_features, gap_kind
+from learning.sequence.clocks import gap_kind, log_age
 
 Floats = NDArray[np.float32]
 
@@ -86,7 +86,7 @@ class SequenceEncoder:
             + weights["enter.bias"]
             + weights["gap"][gap_kind(moments - times_ms)]
         )
-        ages = age_features(moments[:, None] - times_ms)
+        ages = log_age(moments[:, None] - times_ms)
         for number, block in enumerate(self._blocks, 1):
             x = block(x, ages, self._heads, last=number == len(self._blocks))
         user = _normalised(x[-1], weights["norm.weight"], weights["norm.bias"]) + weights["stage"][len(items) - 1]
@@ -107,7 +107,7 @@ class _Block:
         query, key, value = (mixed[:, part].transpose(1, 0, 2) for part in range(3))
         scores = query[:, -asks:] @ key.transpose(0, 2, 1) / np.float32(np.sqrt(width // heads))
         steps = np.arange(time)[-asks:, None] - np.arange(time)
-        scores += w["distance"][:, np.maximum(steps, 0)] + (ages[-asks:] @ w["age"]).transpose(2, 0, 1)
+        scores += w["distance"][:, np.maximum(steps, 0)] + ages[-asks:] * w["age"]
         scores[:, steps < 0] = -1e9
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         scores /= scores.sum(-1, keepdims=True)

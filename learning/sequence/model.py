@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from learning.sequence.clocks import AGES, GAPS, age_features, gap_kind
+from learning.sequence.clocks import GAPS, gap_kind, log_age
 from learning.sequence.config import SequenceConfig
 from learning.sequence.windows import Batch
 
@@ -26,7 +26,7 @@ class Block(nn.Module):
         self.norm_attention = nn.LayerNorm(width)
         self.attend = nn.Linear(width, 3 * width)
         self.distance = nn.Parameter(torch.zeros(config.heads, config.length))
-        self.age = nn.Parameter(torch.zeros(AGES, config.heads))
+        self.age = nn.Parameter(torch.zeros(config.heads, 1, 1))
         self.merge = nn.Linear(width, width)
         self.norm_feed = nn.LayerNorm(width)
         self.up = nn.Linear(width, FEED_FORWARD * width)
@@ -38,14 +38,14 @@ class Block(nn.Module):
         Args:
             x: (B, T, width).
             steps: (T, T) int64: how many steps the second lies before the first; negative: after it.
-            ages: (B, T, T, AGES): how old the second is when the first asks.
+            ages: (B, T, T): logarithm of how old the second is when the first asks.
             random: draws what is dropped; None: nothing is.
         """
         batch, time, width = x.shape
         heads = self.attend(self.norm_attention(x)).view(batch, time, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = heads[0], heads[1], heads[2]
         weights = query @ key.transpose(-1, -2) / math.sqrt(width // self.heads)
-        weights = weights + self.distance[:, steps.clamp(min=0)] + (ages @ self.age).permute(0, 3, 1, 2)
+        weights = weights + self.distance[:, steps.clamp(min=0)] + ages[:, None] * self.age
         weights = _drop(weights.masked_fill(steps < 0, -1e9).softmax(-1), self.dropout, random)
         merged = self.merge((weights @ value).transpose(1, 2).reshape(batch, time, width))
         x = x + _drop(merged, self.dropout, random)
@@ -61,7 +61,7 @@ class SequenceModel(nn.Module):
         width = config.width
         self.config = config
         self.text = nn.Parameter(torch.randn(text_width, width + 1) * 0.05)
-        self.residual = nn.Parameter(torch.zeros(items, width + 1))
+        self.residual = nn.Parameter(torch.randn(items, width + 1) * 0.02)
         self.enter = nn.Linear(width, width)
         nn.init.eye_(self.enter.weight)
         with torch.no_grad():
@@ -95,11 +95,11 @@ class SequenceModel(nn.Module):
 
 
 def _times(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns kinds of pauses (B, T), ages (B, T, T, AGES) and steps back (T, T)."""
+    """Returns kinds of pauses (B, T), logarithms of ages (B, T, T) and steps back (T, T)."""
     ages: NDArray[np.int64] = batch.nows_ms[:, :, None] - batch.times_ms[:, None, :]
     positions = torch.arange(batch.rows.shape[1])
     pauses = gap_kind(batch.nows_ms - batch.times_ms)
-    return torch.from_numpy(pauses), torch.from_numpy(age_features(ages)), positions[:, None] - positions
+    return torch.from_numpy(pauses), torch.from_numpy(log_age(ages)), positions[:, None] - positions
 
 
 def _drop(x: Tensor, share: float, random: np.random.Generator | None) -> Tensor:

@@ -1,6 +1,7 @@
 """From logs of interactions to a model that predicts the next one."""
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -74,6 +75,8 @@ def _checked(sequences: Sequences, texts: NDArray[np.float32], item_ids: Sequenc
         raise ValueError(f"{len(item_ids)} items, but texts of shape {texts.shape}")
     if not np.isfinite(texts).all():
         raise ValueError("text embeddings that are not finite")
+    if any(len(rows) != len(times) for rows, times in sequences):
+        raise ValueError("a user with another number of rows than of times")
     log = flatten(sequences)
     if len(log.rows) and not 0 <= log.rows.min() <= log.rows.max() < len(item_ids):
         raise ValueError(f"an item row outside 0..{len(item_ids) - 1}")
@@ -95,7 +98,7 @@ def _fit(
     if len(validation.start):
         seen = catalogue(texts, earlier, config)
         course.fit(seen, earlier, (log, validation), checkpoint, _fingerprint(log, texts, config))
-        course.finish(everything, log, config.finish_epochs)
+        course.finish(everything, log, min(config.finish_epochs, math.ceil(course.best_epoch / 2)))
     else:
         course.finish(everything, log, config.epochs // 4)
     if checkpoint:
