@@ -176,12 +176,12 @@ def test_an_answer_that_is_not_freshets_is_quoted(server: ScriptedServer, client
 
 
 def test_a_slow_answer_costs_one_timeout_and_no_more(server: ScriptedServer) -> None:
-    server.plays(Play(body=FOUND, delay_s=0.5))
+    server.plays(Play(body=FOUND, delay_s=2.0))
     with Client(server.url, timeout_s=0.1) as client:
         started = time.monotonic()
         with pytest.raises(ServingUnavailable, match="did not answer within 0.1 s"):
             client.trending()
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1.5
 
 
 def test_the_time_that_the_server_may_wait_is_added_to_the_timeout(server: ScriptedServer) -> None:

@@ -178,7 +178,11 @@ def test_a_history_with_duplicates_gives_the_same_model(town: Town) -> None:
     from learning.sequence.artefact import read_artefact
 
     first, second = read_artefact(before), read_artefact(after)
-    assert all((first.weights[name] == second.weights[name]).all() for name in first.weights)
+    # Between two trainings in one process sums may differ in the last bit of half precision; what counted twice
+    # would differ in the second digit.
+    for name, weights in first.weights.items():
+        assert second.weights[name] == pytest.approx(weights, abs=0.01), name
+    assert (first.facts.events, first.facts.until_ms) == (second.facts.events, second.facts.until_ms)
     assert first.facts.source != second.facts.source, "but it says up to where it read"
 
 
