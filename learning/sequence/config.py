@@ -12,14 +12,13 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         heads: of attention; divides `width`.
         length: the newest interactions that are looked at.
         dropout: share of activations dropped in training.
-        residual_dropout: share of items that a training step sees by their text alone, so that text alone serves new
-            ones; more of it costs the known ones.
+        residual_dropout: share of items that a training step sees by their text alone.
         shrink: an item with so many interactions uses half of its residual; more uses more.
         weight_decay: pull of all matrices towards zero, decoupled (AdamW).
         learning_rate: of Adam, after a linear warm-up over `warmup` steps.
         warmup: steps.
         averaging: share of the past in the running mean of the weights that is kept as the model.
-        batch_events: interactions in one training step; fewer where an epoch would have less than twenty steps.
+        batch_events: interactions in one training step.
         epochs: passes over the log, at most.
         patience: evaluations without a better validation nDCG@10 after which training ends.
         validation_share: the newest share of the log that the number of epochs is picked on.
@@ -29,10 +28,8 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         negatives: size of that sample.
         finish_epochs: passes over the whole log, the validation share included, after early stopping; at most half
             as many as were best before.
-        refresh_steps: gradient steps of a warm start, at half the learning rate.
-        refresh_recent: share of them that goes over the newest events, the others go over everything: from new
-            events alone a model forgets.
-        refresh_events: so many are the newest, or as many as came since the earlier artefact if these are more.
+        refresh_steps: gradient steps of a warm start.
+        refresh_recent: share of them that goes over what is newer than the earlier artefact.
         seconds: training ends after so long with what it has; the result then depends on the machine.
         seed: of everything random; the same seed, log and number of threads give the same artefact.
     """
@@ -42,10 +39,10 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     heads: int = 2
     length: int = 50
     dropout: float = 0.2
-    residual_dropout: float = 0.05
+    residual_dropout: float = 0.1
     shrink: float = 5.0
     weight_decay: float = 0.01
-    learning_rate: float = 4e-3
+    learning_rate: float = 2e-3
     warmup: int = 50
     averaging: float = 0.98
     batch_events: int = 2048
@@ -59,6 +56,5 @@ class SequenceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     finish_epochs: int = 8
     refresh_steps: int = 40
     refresh_recent: float = 0.5
-    refresh_events: int = 10_000
     seconds: float = 600.0
     seed: int = 42

@@ -12,12 +12,6 @@ from learning.sequence.fitting import Fitting, load_checkpoint, save_checkpoint
 from learning.sequence.validation import ndcg, ranks
 from learning.sequence.windows import Log, Windows, batches, cut
 
-STEPS_AN_EPOCH, LEAST_EVENTS = 20, 128
-"""A small log is gone over in smaller steps, or forty epochs of it would be forty steps; down to so many events."""
-
-FIT_SHARE = 0.8
-"""Of the seconds that training may take; the rest is for going over everything."""
-
 
 class Progress(NamedTuple):
     """How far a training is.
@@ -79,8 +73,8 @@ class Curriculum:
             self.best, kept = saved["best"], saved["kept"]
             self.curve = [Progress(*point) for point in saved["curve"]]
             self._began_s -= saved["spent_s"]
-        while len(self.curve) < self._config.epochs and not self._stalled() and not self._late(FIT_SHARE):
-            loss = self._epoch(items, log, FIT_SHARE)
+        while len(self.curve) < self._config.epochs and not self._stalled() and not self._late():
+            loss = self._epoch(items, log)
             with self.fitting.averaged() as model:
                 found = ndcg(ranks(model, items, *validation))
             if self.best is None or found > self.best:
@@ -99,37 +93,33 @@ class Curriculum:
         """Goes over everything so many times, without validation."""
         for epoch in range(epochs):
             if not self._late():
-                self._tell(Progress("finish", epoch + 1, epochs, self._epoch(items, log, 1.0), None))
+                self._tell(Progress("finish", epoch + 1, epochs, self._epoch(items, log), None))
 
     def refresh(self, items: Catalogue, log: Log, since_ms: int) -> None:
-        """Takes the steps of a warm start, a share of them over what came at or after `since_ms`."""
+        """Takes `refresh_steps` steps, a share of them over what came at or after `since_ms`, the rest over everything.
+
+        Steps over new events alone would make the model forget what it knew.
+        """
         config = self._config
-        recent, everything = self._endless(log, since_ms), self._endless(log, None)
+        sources = [self._endless(log, since_ms), self._endless(log, None)]
         for step in range(config.refresh_steps):
-            source = recent if self.fitting.random.random() < config.refresh_recent else everything
-            windows = next(source, None) or next(everything)
+            windows = next(sources[int(self.fitting.random.random() >= config.refresh_recent)], None)
+            if windows is None or self._late():
+                continue
             self._tell(
                 Progress("refresh", step + 1, config.refresh_steps, self.fitting.step(items, log, windows), None)
             )
-            if self._late():
-                break
 
-    def _epoch(self, items: Catalogue, log: Log, share: float) -> float:
-        losses = []
-        for windows in self._pass(log, None):
-            losses.append(self.fitting.step(items, log, windows))
-            if self._late(share):
-                break
+    def _epoch(self, items: Catalogue, log: Log) -> float:
+        losses = [self.fitting.step(items, log, windows) for windows in self._pass(log, None)]
         return float(np.mean(losses))
 
     def _pass(self, log: Log, since_ms: int | None) -> Iterator[Windows]:
         length, random = self._config.length, self.fitting.random
         shift = random.integers(0, length, len(log.bounds) - 1)
-        events = min(self._config.batch_events, max(LEAST_EVENTS, len(log.rows) // STEPS_AN_EPOCH))
-        return batches(cut(log, length, length, since_ms, shift), events, random)
+        return batches(cut(log, length, length, since_ms, shift), self._config.batch_events, random)
 
     def _endless(self, log: Log, since_ms: int | None) -> Iterator[Windows]:
-        """Passes over a log again and again; ends if there is nothing to predict in it."""
         while True:
             empty = True
             for windows in self._pass(log, since_ms):
@@ -141,8 +131,8 @@ class Curriculum:
     def _stalled(self) -> bool:
         return len(self.curve) - self.best_epoch >= self._config.patience
 
-    def _late(self, share: float = 1.0) -> bool:
-        return time.monotonic() - self._began_s > self._config.seconds * share
+    def _late(self) -> bool:
+        return time.monotonic() - self._began_s > self._config.seconds
 
     def _tell(self, point: Progress) -> None:
         self.curve.append(point)

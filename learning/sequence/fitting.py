@@ -33,13 +33,12 @@ class Fitting:
         steps: gradient steps so far.
     """
 
-    def __init__(self, model: SequenceModel, learning_rate: float) -> None:
+    def __init__(self, model: SequenceModel) -> None:
         config = model.config
-        self._learning_rate = learning_rate
         self.model, self.random, self.steps = model, np.random.default_rng(config.seed), 0
         self._mean = [weight.detach().clone() for weight in model.parameters()]
         self._adam = torch.optim.AdamW(
-            model.parameters(), lr=learning_rate, betas=BETAS, weight_decay=config.weight_decay
+            model.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay
         )
 
     def step(self, items: Catalogue, log: Log, windows: Windows) -> float:
@@ -51,7 +50,7 @@ class Fitting:
         config = self.model.config
         self.steps += 1
         for group in self._adam.param_groups:
-            group["lr"] = self._learning_rate * min(1.0, self.steps / config.warmup)
+            group["lr"] = config.learning_rate * min(1.0, self.steps / config.warmup)
         loss = loss_of(self.model, items, log, windows, self.random)
         if not torch.isfinite(loss):
             raise NotFinite(f"the loss of step {self.steps} is {loss.item()}")

@@ -28,7 +28,7 @@ class Question(NamedTuple):
     Attributes:
         right: (P, K) int64: items that came next.
         weights: (P, K) float32: what each counts, rows of sum 1.
-        ruled_out: pairs (question, item) that cannot come next unless they are right. None: everything can.
+        ruled_out: pairs (question, item) that cannot come next; none of them is right. None: everything can.
         correction: (C,) float32: subtracted from the scores of each item. None: nothing is.
     """
 
@@ -47,18 +47,16 @@ def loss_of(model: SequenceModel, items: Catalogue, log: Log, windows: Windows, 
     batch = collate(log, windows)
     following, there = ahead(log, batch, config.ahead)
     chosen, correction = _sample(items, np.append(batch.rows, following), config, random)
-    place = np.full(len(items.texts), -1)
-    place[chosen] = np.arange(len(chosen))
     rows = torch.from_numpy(chosen)
     kept = torch.from_numpy((random.random((len(chosen), 1)) >= config.residual_dropout).astype(np.float32))
     vectors = model.item_vectors(items.texts[rows], model.residual[rows] * items.gates[rows] * kept)
-    touches = vectors[torch.from_numpy(place[batch.rows])]
-    users = model(touches, batch, random)[torch.from_numpy(batch.asked)]
+    local = torch.from_numpy(np.searchsorted(chosen, batch.rows))
+    users = model(vectors[local], batch, random)[torch.from_numpy(batch.asked)]
     weights = config.ahead_decay ** np.arange(config.ahead) * there
     asked = Question(
-        right=torch.from_numpy(place[following]),
+        right=torch.from_numpy(np.searchsorted(chosen, following)),
         weights=torch.from_numpy((weights / weights.sum(1, keepdims=True)).astype(np.float32)),
-        ruled_out=None if items.repeats else _ruled_out(log, batch, place),
+        ruled_out=None if items.repeats else _ruled_out(log, batch, following, chosen),
         correction=correction,
     )
     loss: Tensor = _CrossEntropy.apply(users, vectors, asked)  # type: ignore[no-untyped-call]
@@ -82,12 +80,12 @@ def _sample(
     return chosen, torch.from_numpy(np.log(likely).astype(np.float32))
 
 
-def _ruled_out(log: Log, batch: Batch, place: Ints) -> tuple[Tensor, Tensor]:
-    """Returns, as pairs, what was touched before a question."""
+def _ruled_out(log: Log, batch: Batch, following: Ints, chosen: Ints) -> tuple[Tensor, Tensor]:
+    """Returns, as pairs, what was touched before a question and is not what came next."""
     question, row = touched(log, batch)
-    column = place[row]
-    dealt_with = column >= 0
-    return torch.from_numpy(question[dealt_with]), torch.from_numpy(column[dealt_with])
+    place = np.searchsorted(chosen, row).clip(max=len(chosen) - 1)
+    kept = (following[question] != row[:, None]).all(1) & (chosen[place] == row)
+    return torch.from_numpy(question[kept]), torch.from_numpy(place[kept])
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -103,13 +101,11 @@ class _CrossEntropy(torch.autograd.Function):
         if asked.correction is not None:
             scores -= asked.correction
         if asked.ruled_out is not None:
-            right = scores.gather(1, asked.right)
             scores[asked.ruled_out] = IMPOSSIBLE
-            scores.scatter_(1, asked.right, right)
         scores -= scores.amax(1, keepdim=True)
-        reached = (scores.gather(1, asked.right) * asked.weights).sum(1)
+        right = (scores.gather(1, asked.right) * asked.weights).sum(1)
         total = scores.exp_().sum(1, keepdim=True)
-        loss = (total[:, 0].log() - reached).mean()
+        loss = (total[:, 0].log() - right).mean()
         scores /= total
         scores.scatter_add_(1, asked.right, -asked.weights)
         slope = scores.to(PRECISION)

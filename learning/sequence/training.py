@@ -22,9 +22,6 @@ from learning.sequence.windows import Log, Windows, cut, flatten
 Sequences = Sequence[tuple[NDArray[np.integer], NDArray[np.integer]]]
 """Each user's (rows of the item table, epoch milliseconds), ascending in time."""
 
-VALIDATION_WINDOWS = 1_000
-"""At most so many, each of up to half a `length` of predictions: enough to pick the number of epochs by."""
-
 
 class Trained(NamedTuple):
     """A trained model, and the progress that led to it."""
@@ -95,7 +92,7 @@ def _fit(
     progress: Callable[[Progress], None] | None,
     checkpoint: Path | None,
 ) -> tuple[Curriculum, Catalogue]:
-    course = Curriculum(Fitting(SequenceModel(config, *texts.shape), config.learning_rate), progress)
+    course = Curriculum(Fitting(SequenceModel(config, *texts.shape)), progress)
     everything = catalogue(texts, log, config)
     earlier, validation = _split(log, config)
     if len(validation.start):
@@ -119,9 +116,6 @@ def _split(log: Log, config: SequenceConfig) -> tuple[Log, Windows]:
     lengths = np.add.reduceat(np.append(before, False), log.bounds[:-1]) * (np.diff(log.bounds) > 0)
     earlier = Log(log.rows[before], log.times_ms[before], np.concatenate([[0], np.cumsum(lengths)]))
     windows = cut(log, config.length, max(1, config.length // 2), since_ms)
-    if len(windows.start) > VALIDATION_WINDOWS:
-        drawn = np.random.default_rng(config.seed).choice(len(windows.start), VALIDATION_WINDOWS, replace=False)
-        windows = Windows(*(column[drawn] for column in windows))
     if lengths.max() < 2:
         windows = Windows(*(column[:0] for column in windows))
     return earlier, windows
@@ -150,9 +144,8 @@ def _refresh(
         here, there = np.array(known).T
         residual[here] = weights["residual"][there] / items.gates[here].clamp(min=1e-3)
     model.load_state_dict(weights | {"residual": residual})
-    course = Curriculum(Fitting(model, config.learning_rate / 2), progress)
-    newest_ms = int(np.sort(log.times_ms)[-min(config.refresh_events, len(log.times_ms))])
-    course.refresh(items, log, min(start_from.facts.until_ms + 1, newest_ms))
+    course = Curriculum(Fitting(model), progress)
+    course.refresh(items, log, start_from.facts.until_ms + 1)
     return course, items
 
 
