@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from cli.judging.judge import Judge
 from cli.judging.log import read_log
+from cli.judging.protocols import without_calendar
 from cli.judging.run import judge
 from cli.judging.world import World
 from cli.main import build
@@ -88,6 +89,19 @@ def test_an_event_is_judged_before_it_is_learned_from(tmp_path):
         "new items"
     ]
     assert everything["n"] == 250 and everything["hit@10"] < 0.2
+
+
+def test_last_one_knows_no_calendar(habits):
+    log = read_log(habits, ServingSettings())
+    moved, places = without_calendar(log)
+    before, after = ([one.interaction(at) for at in range(len(log))] for one in (log, moved))
+    assert sorted(places) == list(range(len(log)))
+    assert [one.event_id for one in after] == [before[at].event_id for at in places]
+    for user in {one.user_id for one in before}:
+        ours, theirs = ([one for one in some if one.user_id == user] for some in (before, after))
+        assert [one.event_id for one in ours] == [one.event_id for one in theirs]
+        assert len({new.time_ms - old.time_ms for old, new in zip(ours, theirs, strict=True)}) == 1
+        assert theirs[-1].time_ms == log.times_ms[-1] == moved.times_ms[-1]
 
 
 def test_the_future_changes_no_earlier_rank(habits):
