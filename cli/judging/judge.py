@@ -13,8 +13,10 @@ from cli.judging.refreshing import SequenceRefresh
 from cli.judging.world import World
 from domain.interactions import Interaction
 from domain.profile import touch_of
+from learning.metrics import auc
 from learning.ranker import Context, Ranker, standardised
 from learning.signals import pulls
+from serving.behaviour import NEVER_TOUCHED_MS
 from serving.features import NAMES, matrix
 from serving.pipeline import Slate
 from serving.query import Query
@@ -106,7 +108,20 @@ class Judge:
         popularity = self.touched.get(relevant[0], 0)
         catalogue = self.world.model.catalogue
         unseen = int(catalogue.live.sum()) - len(np.unique(query.seen[query.seen >= 0]))
-        self.cases.add(at, user, len(query.touches), popularity, slate.rows[slate.order], relevant, unseen)
+        ranked = slate.rows[slate.order]
+        among_new = float("nan") if popularity else self._among_new(query, ranked, relevant[0])
+        self.cases.add(at, user, len(query.touches), popularity, ranked, relevant, unseen, among_new)
+
+    def _among_new(self, query: Query, ranked: NDArray[np.int64], row: int) -> float:
+        """Returns the share of the other items that nobody ever touched which are ranked below this one."""
+        model = self.world.model
+        untouched = model.behaviour.first_ms[: len(model.catalogue)] == NEVER_TOUCHED_MS
+        own = ranked[untouched[ranked]]
+        untouched &= model.catalogue.live[: len(untouched)]
+        untouched[query.seen[query.seen >= 0]] = False
+        place = np.flatnonzero(own == row)
+        rank = int(place[0]) if len(place) else -1
+        return float(auc(np.array([rank]), np.array([len(own)]), np.array([untouched.sum()]))[0])
 
     def choose(self, query: Query, slate: Slate, target: int) -> None:
         """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them."""
