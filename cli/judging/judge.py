@@ -1,6 +1,5 @@
 """Ranks, notes and learns, event by event, through the functions that serving and stream run."""
 
-from collections import deque
 from collections.abc import Container, Iterable, Sequence
 from time import perf_counter
 
@@ -8,21 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cli.judging.cases import Cases
+from cli.judging.choices import Choices
 from cli.judging.log import EventLog
 from cli.judging.refreshing import SequenceRefresh
 from cli.judging.world import World
 from domain.interactions import Interaction
 from domain.profile import touch_of
 from learning.metrics import auc
-from learning.ranker import Context, Ranker, standardised
+from learning.ranker import standardised
 from learning.signals import pulls
 from serving.behaviour import NEVER_TOUCHED_MS
-from serving.features import NAMES, matrix
+from serving.features import matrix
 from serving.pipeline import Slate
 from serving.query import Query
-
-PASSES = 5
-"""Over the choices that `settle` learns from; picked on MovieLens 100k, events before 80,000."""
 
 LEARN_TOGETHER = 500
 """Events that are only learned from go through as the batches of a busy worker do."""
@@ -34,17 +31,18 @@ class Judge:
     Attributes:
         cases: what was judged so far.
         touched: how often each row was touched in the log: grows with the catalogue.
-        choices: the newest `remember` choices that the ranker learned from: candidates in half precision, which
-            of them was chosen, and the context.
+        choices: where a protocol wants them: what the ranker learned from.
     """
 
-    def __init__(self, world: World, log: EventLog, refresh: SequenceRefresh | None, remember: int = 0) -> None:
+    def __init__(
+        self, world: World, log: EventLog, refresh: SequenceRefresh | None, choices: Choices | None = None
+    ) -> None:
         self.world = world
         self.log = log
         self.refresh = refresh
         self.cases = Cases()
         self.touched: dict[int, int] = {}
-        self.choices: deque[tuple[NDArray[np.float16], int, Context]] = deque(maxlen=remember)
+        self.choices = choices
         self._users: dict[str, int] = {}
 
     def replay(self, events: Iterable[int], ranked: Container[int] = ()) -> None:
@@ -131,18 +129,8 @@ class Judge:
             candidates = standardised(matrix(query, rows))
         chosen = int(np.flatnonzero(rows == target)[0])
         self.world.model.ranker().learn(candidates, chosen, query.context)
-        if self.choices.maxlen:
-            self.choices.append((candidates.astype(np.float16), chosen, query.context))
-
-    def settle(self, now_ms: int) -> None:
-        """Puts a new ranker in place that has passed over the remembered choices several times, in any order."""
-        ranker, dice = Ranker(NAMES), np.random.default_rng(0)
-        for _ in range(PASSES):
-            for at in dice.permutation(len(self.choices)):
-                candidates, chosen, context = self.choices[at]
-                ranker.learn(candidates.astype(np.float32), chosen, context)
-        if ranker.learned:
-            self.world.put_model("ranker", ranker.to_bytes(), now_ms)
+        if self.choices is not None:
+            self.choices.note(candidates, chosen, query.context)
 
     def apply(self, batch: Sequence[int]) -> None:
         """Learns from events as stream and serving do."""

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from cli.judging.choices import Choices
 from cli.judging.judge import Judge
 from cli.judging.log import EventLog
 from cli.judging.refreshing import SequenceRefresh
@@ -26,7 +27,7 @@ NEWCOMER, NEWCOMERS = 5, 5_000
 HELD_OUT = 0.1
 """Share of the log that the temporal protocol judges."""
 
-SETTLING = 4_000
+SETTLING = 10_000
 """Leave-last-one-out: the ranker passes over so many of the newest choices again."""
 
 
@@ -92,10 +93,11 @@ def last_one(world: World, log: EventLog, plan: Plan) -> Judge:
     held = set(last.values())
     kept = [at for at in range(len(log)) if at not in held]
     rest = EventLog(log.items, [log.raw[at] for at in kept], log.times_ms[kept], log.refused, log.types)
-    judge = _through(world, rest, plan, len(rest), len(rest), remember=SETTLING)
+    choices = Choices(SETTLING)
+    judge = _through(world, rest, plan, len(rest), len(rest), choices)
     if judge.refresh is not None:
         judge.refresh.train(world, anew=True)
-    judge.settle(int(log.times_ms[-1]))
+    world.put_model("ranker", choices.ranker().to_bytes(), int(log.times_ms[-1]))
     for at in progress(sorted(held), "judging", "users"):
         asked = judge.ask(log.interaction(at))
         if asked is not None:
@@ -137,11 +139,11 @@ def newcomers(log: EventLog, end: int) -> set[int]:
 
 
 def _through(  # noqa: PLR0913, PLR0917  (what the protocols differ in)
-    world: World, log: EventLog, plan: Plan, end: int, start: int, remember: int = 0
+    world: World, log: EventLog, plan: Plan, end: int, start: int, choices: Choices | None = None
 ) -> Judge:
     """Learns from the log up to `end`; from `start` on judges, and for `warm_up` events before that ranks."""
     warm = max(0, start - plan.warm_up)
-    judge = Judge(world, log, plan.refresh(warm), remember)
+    judge = Judge(world, log, plan.refresh(warm), choices)
     judge.replay(progress(range(warm), "learning", "events"), newcomers(log, warm))
     if judge.refresh is not None:
         judge.refresh.advance(world, warm)
