@@ -15,8 +15,10 @@ from embeddings.encoder import TextEncoder
 from stream import metrics
 from stream.agents import Agents, Handler, consume
 from stream.batching import BatchApp
-from stream.outbox import Outbox
+from stream.membership import Membership
+from stream.outbox import Outbox, leave
 from stream.owned_partitions import OwnedPartitions
+from stream.partition_state import PartitionState
 from stream.restore import restore_partition, restore_text_hashes
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,8 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         datadir=tempfile.mkdtemp(prefix="freshet-faust-"),  # Faust wants a folder; nothing of ours is in it
         autodiscover=False,
     )
-    outbox = Outbox(options)
-    users = OwnedPartitions(lambda partition: restore_partition(settings, partition))
+    outbox = Outbox(options, Membership(settings.session_timeout_s))
+    users = OwnedPartitions(lambda partition: restore_partition(settings, partition, outbox))
     items = OwnedPartitions(lambda partition: restore_text_hashes(settings, partition))
     agents = Agents(settings, outbox, encoder, users, items)
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
@@ -71,7 +73,20 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         users.drop(gone)
         items.drop(gone)
 
+    @app.on_partitions_assigned.connect
+    async def take_over(_: object, assigned: Iterable[TP], **__: object) -> None:
+        # Not when the first event comes: what a zombie overwrote must be mended in a quiet partition as well.
+        app.add_future(_restored(users, {tp.partition for tp in assigned if tp.topic == settings.topic(INTERACTIONS)}))
+
     return app
+
+
+async def _restored(users: OwnedPartitions[PartitionState], partitions: Iterable[int]) -> None:
+    try:
+        for partition in sorted(partitions):
+            await users.get(partition)
+    except Exception:
+        leave("the worker cannot restore its partitions")
 
 
 def _add_agent(app: BatchApp, topic: str, name: str, handle: Handler) -> None:

@@ -17,18 +17,23 @@ class OwnedPartitions(Generic[State]):
     def __init__(self, restore: Callable[[int], Awaitable[State]]) -> None:
         self._restore = restore
         self._states: dict[int, State] = {}
+        self._drops = 0
         self._lock = asyncio.Lock()
 
     async def get(self, partition: int) -> State:
         """Returns the partition's state, reading it from Kafka the first time."""
-        if partition not in self._states:
+        while partition not in self._states:
             async with self._lock:  # the agents of interactions and of users share one state
                 if partition not in self._states:
-                    self._states[partition] = await self._restore(partition)
+                    drops = self._drops
+                    state = await self._restore(partition)
+                    if drops == self._drops:  # else: revoked meanwhile, and read again if somebody waits for it
+                        self._states[partition] = state
         return self._states[partition]
 
     def drop(self, partitions: set[int]) -> None:
         """Forgets revoked partitions."""
+        self._drops += 1
         for partition in partitions:
             self._states.pop(partition, None)
 
