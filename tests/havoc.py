@@ -133,6 +133,7 @@ class Havoc:
         self._others: dict[str, Child] = {}
         self._kinds = ["replica", "learner"] if learner else ["replica"]
         self._stopped: list[tuple[float, Child]] = []
+        self._told: list[Child] = []
         self.ended: Counter[str] = Counter()
 
     def kills(self) -> int:
@@ -159,8 +160,7 @@ class Havoc:
                 self._resume(since, child)
         self._workers = [one for one in self._workers if one.status() is None]
         while len(self._workers) > workers:
-            self._workers.pop(0).terminate()
-            self.ended["told to end worker"] += 1
+            self._tell_to_end(self._workers.pop(0))
         while len(self._workers) < workers:
             self._workers.append(self._system.start_worker(session_timeout_s=SESSION_S))
         if "replica" not in self._others:
@@ -169,25 +169,32 @@ class Havoc:
             self._others["learner"] = self._system.start_learner()
 
     def calm_down(self) -> None:
-        """One worker, one replica, one learner; nobody is stopped any more."""
+        """One worker, one replica, one learner; nobody is stopped any more, and who was told to end has ended."""
         while self._stopped:
             since, child = self._stopped[0]
             self._system.until(lambda: time.monotonic() - since > 1.5 * SESSION_S)  # noqa: B023
             self._resume(since, child)
         self.settle(1)
+        self._system.until(lambda: all(one.status() is not None for one in self._told))
         self._system.until(self._system.is_ready)
 
     def _end_worker(self, worker: Child) -> None:
         self._workers.remove(worker)
         way = self._rng.choices(["killed", "told to end", "stopped"], [8, 1, 1])[0]
+        if way == "told to end":
+            self._tell_to_end(worker)
+            return
         self.ended[f"{way} worker"] += 1
         if way == "killed":
             worker.kill()
-        elif way == "told to end":
-            worker.terminate()
         else:
             os.kill(worker.pid, signal.SIGSTOP)
             self._stopped.append((time.monotonic(), worker))
+
+    def _tell_to_end(self, worker: Child) -> None:
+        worker.terminate()
+        self._told.append(worker)
+        self.ended["told to end worker"] += 1
 
     def _resume(self, since: float, child: Child) -> None:
         """Its session is over, others have its partitions; it may end, or come back as one more worker."""
