@@ -16,9 +16,8 @@ from stream import metrics
 from stream.agents import Agents, Handler, consume
 from stream.batching import BatchApp
 from stream.membership import Membership
-from stream.outbox import Outbox, leave
+from stream.outbox import Outbox
 from stream.owned_partitions import OwnedPartitions
-from stream.partition_state import PartitionState
 from stream.restore import restore_partition, restore_text_hashes
 
 log = logging.getLogger(__name__)
@@ -76,17 +75,9 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     @app.on_partitions_assigned.connect
     async def take_over(_: object, assigned: Iterable[TP], **__: object) -> None:
         # Not when the first event comes: what a zombie overwrote must be mended in a quiet partition as well.
-        app.add_future(_restored(users, {tp.partition for tp in assigned if tp.topic == settings.topic(INTERACTIONS)}))
+        users.take({tp.partition for tp in assigned if tp.topic == settings.topic(INTERACTIONS)})
 
     return app
-
-
-async def _restored(users: OwnedPartitions[PartitionState], partitions: Iterable[int]) -> None:
-    try:
-        for partition in sorted(partitions):
-            await users.get(partition)
-    except Exception:
-        leave("the worker cannot restore its partitions")
 
 
 def _add_agent(app: BatchApp, topic: str, name: str, handle: Handler) -> None:

@@ -18,7 +18,7 @@ from domain.settings import KafkaSettings, load_settings
 from stream.topic_admin import create_topics
 from tests.apache_kafka import apache_kafka
 from tests.havoc import Feed, Havoc, as_producers_send, calm_hashes, compacted_hashes, log_of
-from tests.system import System
+from tests.system import QuickSystem, System
 
 EVENTS_PER_KILL = 300
 
@@ -78,7 +78,7 @@ def _system(name: str, overrides: dict[str, object], folder: str) -> Iterator[Sy
     create_topics(settings)
     logs = Path(folder) / name
     logs.mkdir()
-    running = System(settings, own, logs)
+    running = QuickSystem(settings, own, logs)
     try:
         yield running
     finally:

@@ -15,6 +15,7 @@ from domain.items import Item
 from domain.positions import Position, to_token
 from domain.settings import KafkaSettings, ServingSettings, load_settings
 from freshet import Client, Emitter
+from tests.forked import ForkedChild
 
 PATIENCE_S = 90.0
 
@@ -47,9 +48,11 @@ class System:
         variables = {f"FRESHET_{name.upper()}": str(value) for name, value in {**self.overrides, **more}.items()}
         variables["PYTHONPATH"] = str(Path(__file__).parents[1])
         log = self._folder / f"{command}-{len(self.children)}.log"
-        child = Child(command, freshet_command(command, *arguments), log, variables)
-        self.children.append(child)
-        return child
+        self.children.append(self._child([command, *arguments], log, variables))
+        return self.children[-1]
+
+    def _child(self, arguments: list[str], log: Path, variables: dict[str, str]) -> Child:
+        return Child(arguments[0], freshet_command(*arguments), log, variables)
 
     def is_ready(self) -> bool:
         try:
@@ -100,3 +103,10 @@ class System:
     def close(self) -> None:
         for child in self.children:
             child.stop()
+
+
+class QuickSystem(System):
+    """The same, of processes that start at once."""
+
+    def _child(self, arguments: list[str], log: Path, variables: dict[str, str]) -> Child:
+        return ForkedChild(arguments[0], arguments, log, variables)

@@ -16,7 +16,7 @@ from stream.outbox import EXIT_BROKEN
 from stream.topic_admin import create_topics
 from tests.havoc import Feed, Havoc, as_producers_send, calm_hashes, compacted_hashes, log_of
 from tests.integration.test_emitter import read_topic
-from tests.system import System
+from tests.system import QuickSystem, System
 
 Opener = Callable[[str], System]
 
@@ -35,7 +35,7 @@ def opened(overrides: dict[str, object], tmp_path: Path) -> Iterator[Opener]:
         settings = load_settings(ServingSettings, **own)
         create_topics(settings)
         (tmp_path / name).mkdir()
-        systems.append(System(settings, own, tmp_path / name))
+        systems.append(QuickSystem(settings, own, tmp_path / name))
         return systems[-1]
 
     yield opened

@@ -89,7 +89,7 @@ def test_a_partition_is_restored_once_and_again_after_revocation():
     asyncio.run(scenario())
 
 
-def test_a_partition_revoked_while_it_is_restored_is_read_again():
+def test_what_was_read_of_a_partition_that_was_revoked_meanwhile_is_not_kept():
     restored: list[int] = []
 
     async def scenario() -> None:
@@ -100,7 +100,29 @@ def test_a_partition_revoked_while_it_is_restored_is_read_again():
             return len(restored)
 
         owned = OwnedPartitions(restore)
-        assert await owned.get(1) == 2
+        assert await owned.get(1) == 1 and not len(owned)
+        assert await owned.get(1) == 2 and len(owned) == 1
+
+    asyncio.run(scenario())
+
+
+def test_partitions_are_read_when_they_are_assigned_and_no_further_once_they_are_revoked():
+    restored: list[int] = []
+
+    async def scenario() -> None:
+        async def restore(partition: int) -> int:
+            restored.append(partition)
+            if partition == 2:
+                await asyncio.Event().wait()
+            return partition
+
+        owned = OwnedPartitions(restore)
+        owned.take({1, 2, 3})
+        while 2 not in restored:
+            await asyncio.sleep(0)
+        assert len(owned) == 1
+        owned.drop({1, 2, 3})
+        assert await owned.get(4) == 4 and restored == [1, 2, 4]
 
     asyncio.run(scenario())
 
