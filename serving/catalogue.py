@@ -110,11 +110,8 @@ class Catalogue:
                 return
         row = self.row(item_id)
         self.vector_changes.append(row)
-        vector = None
-        self.text_hashes.pop(row, None)
-        if embedding is not None:
-            vector = to_vector(embedding)
-            self.text_hashes[row] = embedding.text_hash
+        vector = to_vector(embedding) if embedding is not None else None
+        self.text_hashes[row] = embedding.text_hash if embedding is not None else b""
         if vector is None:
             self.vectors[row] = 0
             self.index.remove(np.array([row]))

@@ -20,7 +20,7 @@ from tests.apache_kafka import apache_kafka
 from tests.havoc import Feed, Havoc, as_producers_send, calm_hashes, compacted_hashes, log_of
 from tests.system import QuickSystem, System
 
-EVENTS_PER_KILL = 300
+EVENTS_PER_KILL = 200
 
 
 def main() -> int:
@@ -47,8 +47,8 @@ def main() -> int:
 def _under_fire(system: System, log: list, seed: int, kills: int) -> dict[str, dict[str, str]]:
     sent = as_producers_send(log, seed)
     feed = Feed(system, sent, per_second=EVENTS_PER_KILL / 4)
-    havoc = Havoc(system, seed)
-    havoc.wreak(kills, longest_s=8)
+    havoc = Havoc(system, feed, seed)
+    havoc.wreak(kills, longest_s=1)
     havoc.calm_down()
     feed.drain()
     counts = ", ".join(f"{count} {what}" for what, count in sorted(havoc.ended.items()))

@@ -10,8 +10,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from tqdm import tqdm
 
 from cli.children import Child
 
@@ -64,4 +67,5 @@ def _run(arguments: list[str], log_path: Path, variables: dict[str, str]) -> Non
     sys.argv = ["freshet", *arguments]
     from cli.main import main
 
+    tqdm.set_lock(threading.RLock())  # its own lock is between processes, and a killed one would leave it behind
     main()

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
+from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient
 
 from cli.children import Child
@@ -33,6 +34,9 @@ USERS = [f"user-{n}" for n in range(40)]
 ITEM_IDS = [f"item-{n}" for n in range(24)]
 SESSION_S = 6.0
 """The shortest that Apache Kafka allows."""
+
+BURST = 50
+"""Records sent without a pause."""
 
 Fed = Interaction | Item
 """What is sent; an item without a title stands for its deletion."""
@@ -83,25 +87,28 @@ class Feed:
         self._system = system
         self._hurry = Event()
         self._pool = ThreadPoolExecutor(1)
-        self._done = self._pool.submit(self._send, log, 1 / per_second)
         self._sent: Counter[tuple[str, int]] = Counter()
+        self._done = self._pool.submit(self._send, log, BURST / per_second)
 
     def _send(self, log: Sequence[Fed], pause_s: float) -> None:
         with Emitter(self._system.settings) as emitter:
             deliveries = []
-            for one in log:
+            for at, one in enumerate(log):
                 if isinstance(one, Interaction):
                     deliveries.append((INTERACTIONS, emitter.emit(one)))
                 elif one.title:
                     deliveries.append((ITEMS, emitter.emit_item(one)))
                 else:
                     deliveries.append((ITEMS, emitter.delete_item(one.item_id)))
-                if pause_s > 1e-6:
+                if at % BURST == 0 and pause_s > 1e-6:
                     self._hurry.wait(pause_s)
             emitter.flush(60)
             for topic, delivery in deliveries:
                 position = delivery.position()
                 self._sent[topic, position.partition] = max(position.offset + 1, self._sent[topic, position.partition])
+
+    def is_sending(self) -> bool:
+        return not self._done.done()
 
     def drain(self) -> None:
         """Sends the rest and waits until the workers have committed all of it: then all its effects are durable."""
@@ -126,8 +133,9 @@ class Havoc:
         ended: how many processes were ended, by way and kind.
     """
 
-    def __init__(self, system: System, seed: int, learner: bool = True) -> None:
+    def __init__(self, system: System, feed: Feed, seed: int, learner: bool = True) -> None:
         self._system = system
+        self._feed = feed
         self._rng = random.Random(seed)
         self._workers: list[Child] = []
         self._others: dict[str, Child] = {}
@@ -144,7 +152,7 @@ class Havoc:
         step = 0
         while self.kills() < kills:
             self.settle((1, 2, 3)[step % 3])
-            time.sleep(self._rng.uniform(0, longest_s))  # whatever they are at then: start, restoration, batches
+            self._await_moment(longest_s)
             for worker in self._rng.sample(self._workers, self._rng.randint(1, len(self._workers))):
                 self._end_worker(worker)
             for kind in self._kinds:
@@ -152,6 +160,19 @@ class Havoc:
                     self._others.pop(kind).kill()
                     self.ended[f"killed {kind}"] += 1
             step += 1
+
+    def _await_moment(self, longest_s: float) -> None:
+        """One time in four whatever they are at, such as starting; else soon after they wrote profiles again."""
+        if self._rng.random() < 0.75:
+            before = self._written()
+            self._system.until(lambda: self._written() > before or not self._feed.is_sending())
+        time.sleep(self._rng.uniform(0, longest_s))
+
+    def _written(self) -> int:
+        settings = self._system.settings
+        places = [TopicPartition(settings.topic(USER_PROFILES), one) for one in range(settings.partitions)]
+        with connected(KafkaConsumer, settings, group_id=None) as consumer:
+            return sum(consumer.end_offsets(places).values())
 
     def settle(self, workers: int) -> None:
         """So many workers, and the others, run or are starting; whoever was stopped for long enough is back."""

@@ -57,8 +57,8 @@ def test_whatever_is_killed_while_a_log_flows_the_state_is_that_of_a_calm_run(op
     calm = calm_hashes(opened("calm"), log)
     system = opened("fire")
     feed = Feed(system, as_producers_send(log, SEED), per_second=100)
-    havoc = Havoc(system, SEED)
-    havoc.wreak(KILLS, longest_s=6)
+    havoc = Havoc(system, feed, SEED)
+    havoc.wreak(KILLS, longest_s=1)
     havoc.calm_down()
     feed.drain()
     assert system.hashes() == calm
