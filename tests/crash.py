@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from domain.clock import system_clock
 from domain.settings import KafkaSettings, load_settings
 from stream.topic_admin import create_topics
 from tests.apache_kafka import apache_kafka
-from tests.havoc import Feed, Havoc, as_producers_send, calm_hashes, compacted_hashes, log_of
+from tests.havoc import Fed, Feed, Havoc, as_producers_send, calm_hashes, changes_of, hashes_under_fire, log_of
 from tests.system import QuickSystem, System
 
 EVENTS_PER_KILL = 200
@@ -32,32 +32,33 @@ def main() -> int:
     started = time.monotonic()
     with _broker(given.embedded) as (name, overrides), tempfile.TemporaryDirectory(prefix="freshet-crash-") as folder:
         print(f"{name}, seed {given.seed}", flush=True)
-        log = log_of(given.seed, given.kills * EVENTS_PER_KILL, system_clock())
+        now_ms = system_clock()
+        log, changes = log_of(given.seed, given.kills * EVENTS_PER_KILL, now_ms), changes_of(given.seed, now_ms)
         with _system("calm", overrides, folder) as calm:
-            wanted = calm_hashes(calm, log)
+            wanted = calm_hashes(calm, log, changes)
         with _system("fire", overrides, folder) as system:
-            found = _under_fire(system, log, given.seed, given.kills)
-    for what, hashes in {"calm run": wanted, **found}.items():
-        print(f"{what:16}", *(f"{state} {one}" for state, one in hashes.items()))
-    equal = all(one == wanted for one in found.values())
+            found = list(_under_fire(system, [log, changes], wanted, given.seed, given.kills))
+    equal = all(one == calm for calm, hashes in zip(wanted, found, strict=True) for one in hashes.values())
     print(f"{'equal' if equal else 'NOT EQUAL'} after {time.monotonic() - started:.0f} s")
     return 0 if equal else 1
 
 
-def _under_fire(system: System, log: list, seed: int, kills: int) -> dict[str, dict[str, str]]:
-    sent = as_producers_send(log, seed)
-    feed = Feed(system, sent, per_second=EVENTS_PER_KILL / 4)
-    havoc = Havoc(system, feed, seed)
-    havoc.wreak(kills, longest_s=1)
-    havoc.calm_down()
-    feed.drain()
-    counts = ", ".join(f"{count} {what}" for what, count in sorted(havoc.ended.items()))
-    print(f"{havoc.kills()} kills ({counts}); {len(log):,} records, sent as {len(sent):,}", flush=True)
-    topics = system.hashes()
-    system.until(lambda: system.replica_hashes() == topics)
-    system.until(lambda: compacted_hashes(system) == topics)
-    havoc.check_learner(len(log))
-    return {"topics": topics, "replica": system.replica_hashes(), "compacted": compacted_hashes(system)}
+def _under_fire(
+    system: System, logs: Sequence[list[Fed]], wanted: Sequence[dict[str, str]], seed: int, kills: int
+) -> Iterator[dict[str, dict[str, str]]]:
+    """The log first, then what happens to users, with a tenth of the kills."""
+    havoc = Havoc(system, seed)
+    later = max(1, kills // 10)
+    for log, calm, share in zip(logs, wanted, (kills - later, later), strict=True):
+        sent = as_producers_send(log, seed)
+        feed = Feed(system, sent, per_second=EVENTS_PER_KILL / 4)
+        found = hashes_under_fire(system, havoc, feed, share, calm)
+        counts = ", ".join(f"{count} {what}" for what, count in sorted(havoc.ended.items()))
+        print(f"{havoc.kills()} kills so far ({counts}); {len(log):,} records, sent as {len(sent):,}")
+        for what, hashes in {"calm run": calm, **found}.items():
+            print(f"  {what:10}", *(f"{state} {one}" for state, one in hashes.items()), flush=True)
+        yield found
+    havoc.check_learner(len(logs[0]))
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 
 from kafka import KafkaConsumer, TopicPartition
@@ -19,6 +20,8 @@ from domain.interactions import Interaction
 from domain.items import Item
 from domain.settings import ServingSettings, load_settings
 from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES
+from domain.topics import USERS as USER_CHANGES
+from domain.users import UserChange
 from embeddings.exact_index import ExactIndex
 from freshet import Emitter
 from learning.ranker import Ranker
@@ -38,7 +41,7 @@ SESSION_S = 6.0
 BURST = 50
 """Records sent without a pause."""
 
-Fed = Interaction | Item
+Fed = Interaction | Item | UserChange
 """What is sent; an item without a title stands for its deletion."""
 
 
@@ -64,6 +67,16 @@ def log_of(seed: int, events: int, now_ms: int) -> list[Fed]:
         title = "" if rng.random() < 0.2 else f"Edition {n} of {item_id}, a story about {rng.choice(USERS)}"
         log.insert(rng.randrange(len(log)), Item(item_id=item_id, title=title))
     return [*(Item(item_id=one, title=f"First edition of {one}") for one in ITEM_IDS), *log]
+
+
+def changes_of(seed: int, now_ms: int) -> list[Fed]:
+    """Guests log in, two of them as the same user; some are erased, some opt out. For when the log has been read."""
+    users = random.Random(seed).sample(USERS, 20)
+    changes: list[Fed] = []
+    for at, user in enumerate(users[:12]):
+        changes.append(UserChange(user_id=user, action="merge", event_time=now_ms, target=users[12 + at // 2 % 4]))
+    changes += [UserChange(user_id=user, action="erase", event_time=now_ms - DAY_MS + 10**6) for user in users[16:18]]
+    return changes + [UserChange(user_id=user, action="opt_out", event_time=now_ms) for user in users[18:]]
 
 
 def as_producers_send(log: Sequence[Fed], seed: int) -> list[Fed]:
@@ -96,6 +109,8 @@ class Feed:
             for at, one in enumerate(log):
                 if isinstance(one, Interaction):
                     deliveries.append((INTERACTIONS, emitter.emit(one)))
+                elif isinstance(one, UserChange):
+                    deliveries.append((USER_CHANGES, emitter.change_user(one)))
                 elif one.title:
                     deliveries.append((ITEMS, emitter.emit_item(one)))
                 else:
@@ -133,9 +148,8 @@ class Havoc:
         ended: how many processes were ended, by way and kind.
     """
 
-    def __init__(self, system: System, feed: Feed, seed: int, learner: bool = True) -> None:
+    def __init__(self, system: System, seed: int, learner: bool = True) -> None:
         self._system = system
-        self._feed = feed
         self._rng = random.Random(seed)
         self._workers: list[Child] = []
         self._others: dict[str, Child] = {}
@@ -147,12 +161,12 @@ class Havoc:
     def kills(self) -> int:
         return sum(count for what, count in self.ended.items() if what.startswith("killed"))
 
-    def wreak(self, kills: int, longest_s: float) -> None:
-        """Goes on until that many processes were killed; the workers are one, two, three and one again."""
-        step = 0
-        while self.kills() < kills:
+    def wreak(self, feed: Feed, kills: int, longest_s: float) -> None:
+        """Goes on until that many more processes were killed; the workers are one, two, three and one again."""
+        step, before = 0, self.kills()
+        while self.kills() - before < kills:
             self.settle((1, 2, 3)[step % 3])
-            self._await_moment(longest_s)
+            self._await_moment(feed, longest_s)
             for worker in self._rng.sample(self._workers, self._rng.randint(1, len(self._workers))):
                 self._end_worker(worker)
             for kind in self._kinds:
@@ -161,11 +175,11 @@ class Havoc:
                     self.ended[f"killed {kind}"] += 1
             step += 1
 
-    def _await_moment(self, longest_s: float) -> None:
+    def _await_moment(self, feed: Feed, longest_s: float) -> None:
         """One time in four whatever they are at, such as starting; else soon after they wrote profiles again."""
         if self._rng.random() < 0.75:
             before = self._written()
-            self._system.until(lambda: self._written() > before or not self._feed.is_sending())
+            self._system.until(lambda: self._written() > before or not feed.is_sending())
         time.sleep(self._rng.uniform(0, longest_s))
 
     def _written(self) -> int:
@@ -237,12 +251,36 @@ class Havoc:
         assert learned() <= events, "a repeated event is learned from once"
 
 
-def calm_hashes(system: System, log: Sequence[Fed]) -> dict[str, str]:
-    """What the log leads to where nothing happens."""
+def calm_hashes(system: System, log: Sequence[Fed], changes: Sequence[Fed] = ()) -> list[dict[str, str]]:
+    """What the log leads to where nothing happens, and what the changes after it."""
     worker = system.start_worker()
-    Feed(system, log).drain()
+    found = []
+    for part in (log, changes):
+        Feed(system, part).drain()
+        found.append(system.hashes())
     worker.stop()
-    return system.hashes()
+    return found
+
+
+def hashes_under_fire(
+    system: System, havoc: Havoc, feed: Feed, kills: int, wanted: dict[str, str], longest_s: float = 1.0
+) -> dict[str, dict[str, str]]:
+    """Wreaks havoc while a log flows; what the topics, the replica and the compacted topics then hold.
+
+    A merge sends events again, which takes a moment beyond the end of what was fed: `wanted` is waited for.
+    """
+    havoc.wreak(feed, kills, longest_s)
+    havoc.calm_down()
+    feed.drain()
+    told = {
+        "topics": system.hashes,
+        "replica": system.replica_hashes,
+        "compacted": lambda: compacted_hashes(system),
+    }
+    for one in told.values():
+        with suppress(AssertionError):  # it is the caller who compares
+            system.until(lambda: one() == wanted, 30)  # noqa: B023
+    return {name: one() for name, one in told.items()}
 
 
 def compacted_hashes(system: System) -> dict[str, str]:
