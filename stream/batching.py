@@ -21,10 +21,12 @@ Written against faust-streaming 0.15.3 (pinned); tests/integration/test_worker.p
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
@@ -66,7 +68,8 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Proves the membership before the first batch comes."""
-        await self._consumer._coordinator._do_heartbeat()  # noqa: SLF001
+        with suppress(KafkaError):  # the heartbeats that follow will say; the partitions are ours in any case
+            await self._consumer._coordinator._do_heartbeat()  # noqa: SLF001
         await super().on_partitions_assigned(assigned, generation_id)
 
 
