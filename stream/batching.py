@@ -15,7 +15,7 @@ with the load. What had to change for it, and why it is sound:
 * The thread's consumer tells `Membership` of each heartbeat that Kafka answered well, and when Kafka has put
   this worker out; a first one goes out as soon as partitions are assigned, so that no write waits for it.
 
-Written against faust-streaming 0.15.3 (pinned); tests/integration/test_worker.py holds it on a real broker.
+Written against faust-streaming 0.15.3 (pinned); tests/integration/test_batching.py holds it on a real broker.
 """
 
 import logging

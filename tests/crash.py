@@ -17,7 +17,8 @@ from domain.clock import system_clock
 from domain.settings import KafkaSettings, load_settings
 from stream.topic_admin import create_topics
 from tests.apache_kafka import apache_kafka
-from tests.havoc import Fed, Feed, Havoc, as_producers_send, calm_hashes, changes_of, hashes_under_fire, log_of
+from tests.feeding import Fed, Feed, as_producers_send, changes_of, log_of
+from tests.havoc import Havoc, calm_hashes, hashes_under_fire
 from tests.system import QuickSystem, System
 
 EVENTS_PER_KILL = 200

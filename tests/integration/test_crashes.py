@@ -14,16 +14,8 @@ from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from stream.outbox import EXIT_BROKEN
 from stream.topic_admin import create_topics
-from tests.havoc import (
-    Feed,
-    Havoc,
-    as_producers_send,
-    calm_hashes,
-    changes_of,
-    compacted_hashes,
-    hashes_under_fire,
-    log_of,
-)
+from tests.feeding import Feed, as_producers_send, changes_of, log_of
+from tests.havoc import Havoc, calm_hashes, compacted_hashes, hashes_under_fire
 from tests.integration.test_emitter import read_topic
 from tests.system import QuickSystem, System
 
