@@ -15,6 +15,7 @@ from embeddings.encoder import TextEncoder
 from stream import metrics
 from stream.agents import Agents, Handler, consume
 from stream.batching import BatchApp
+from stream.membership import Membership
 from stream.outbox import Outbox
 from stream.owned_partitions import OwnedPartitions
 from stream.restore import restore_partition, restore_text_hashes
@@ -44,8 +45,8 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         datadir=tempfile.mkdtemp(prefix="freshet-faust-"),  # Faust wants a folder; nothing of ours is in it
         autodiscover=False,
     )
-    outbox = Outbox(options)
-    users = OwnedPartitions(lambda partition: restore_partition(settings, partition))
+    outbox = Outbox(options, Membership(settings.session_timeout_s))
+    users = OwnedPartitions(lambda partition: restore_partition(settings, partition, outbox))
     items = OwnedPartitions(lambda partition: restore_text_hashes(settings, partition))
     agents = Agents(settings, outbox, encoder, users, items)
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
@@ -70,6 +71,11 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         gone = {tp.partition for tp in revoked}
         users.drop(gone)
         items.drop(gone)
+
+    @app.on_partitions_assigned.connect
+    async def take_over(_: object, assigned: Iterable[TP], **__: object) -> None:
+        # Not when the first event comes: what a zombie overwrote must be mended in a quiet partition as well.
+        users.take({tp.partition for tp in assigned if tp.topic == settings.topic(INTERACTIONS)})
 
     return app
 

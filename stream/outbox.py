@@ -16,6 +16,8 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from stream.membership import Membership
+
 log = logging.getLogger(__name__)
 
 QUEUED_BATCHES = 4
@@ -55,10 +57,14 @@ class Outbox:
     A broker that is away is waited for. Anything else that goes wrong ends the process at once
     (`os._exit`): the effects' events were not committed, so they are read again after the restart, whereas
     an exception inside a Faust agent would have them acknowledged and lost.
+
+    Attributes:
+        membership: is asked before each write; a worker that has lost its partitions ends.
     """
 
-    def __init__(self, kafka_options: dict[str, Any]) -> None:
+    def __init__(self, kafka_options: dict[str, Any], membership: Membership) -> None:
         self._options = kafka_options
+        self.membership = membership
         self._producer: AIOKafkaProducer | None = None
         self._queue: asyncio.Queue[Effects] = asyncio.Queue(QUEUED_BATCHES)
         self._put = 0
@@ -96,8 +102,8 @@ class Outbox:
         try:
             while True:
                 effects = await self._queue.get()
-                await _write(producer, effects.first)
-                await _write(producer, effects.then)
+                await _write(producer, effects.first, self.membership)
+                await _write(producer, effects.then, self.membership)
                 async with self._progress:
                     self._written += 1
                     self._progress.notify_all()
@@ -114,11 +120,12 @@ def leave(why: str) -> None:
     os._exit(EXIT_BROKEN)
 
 
-async def _write(producer: AIOKafkaProducer, writes: Sequence[Write]) -> None:
+async def _write(producer: AIOKafkaProducer, writes: Sequence[Write], membership: Membership) -> None:
     """Writes all, each place's records in order; what a broker that is away did not take is sent again."""
     pending = _by_place(writes)
     pause_s = 0.1
     while pending:
+        await membership.assured()
         results = await asyncio.gather(*[_send(producer, *one) for one in pending.items()], return_exceptions=True)
         errors = [one for one in results if isinstance(one, BaseException)]
         for error in errors:

@@ -6,20 +6,26 @@ from time import perf_counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from domain.codecs import unpack
+from domain.codecs import pack, unpack
 from domain.errors import EventError
 from domain.log_reader import Record, read_to_end
 from domain.settings import KafkaSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.item_embedding import ItemEmbedding
+from stream.outbox import Effects, Outbox, Write
 from stream.partition_state import PartitionState
 
 log = logging.getLogger(__name__)
 
 
-async def restore_partition(settings: KafkaSettings, partition: int) -> PartitionState:
-    """Reads the profiles and the signals that the partition's owners have written so far."""
+async def restore_partition(settings: KafkaSettings, partition: int, outbox: Outbox) -> PartitionState:
+    """Reads the profiles and the signals that the partition's owners have written so far.
+
+    Where a value is followed by an older one, which only a zombie can have written, it is written again: Kafka
+    keeps the last value of a key when it compacts.
+    """
     state = PartitionState()
+    overwritten: set[tuple[str, str]] = set()
     restorers = {
         settings.topic(USER_PROFILES): state.restore_profile,
         settings.topic(ITEM_SIGNALS): state.restore_signals,
@@ -30,12 +36,22 @@ async def restore_partition(settings: KafkaSettings, partition: int) -> Partitio
             if record.key is None:
                 continue
             try:
-                restorers[record.topic](record.key.decode(), record.value)
+                key = record.key.decode()
+                note = overwritten.discard if restorers[record.topic](key, record.value) else overwritten.add
+                note((record.topic, key))
             except (EventError, UnicodeDecodeError):
                 log.exception("%s/%d@%d is not ours", record.topic, record.partition, record.offset)
 
     await _read(settings, [TopicPartition(topic, partition) for topic in restorers], apply)
+    if overwritten:
+        log.warning("partition %d: older values lie above newer ones of %d keys", partition, len(overwritten))
+        await outbox.put(Effects([_held(settings, state, partition, *one) for one in sorted(overwritten)]))
     return state
+
+
+def _held(settings: KafkaSettings, state: PartitionState, partition: int, topic: str, key: str) -> Write:
+    is_profile = topic == settings.topic(USER_PROFILES)
+    return Write(topic, key.encode(), state.profiles[key] if is_profile else pack(state.signals[key]), partition)
 
 
 async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[str, bytes]:

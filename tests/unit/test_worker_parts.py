@@ -1,6 +1,7 @@
 """The worker's smaller parts: what needs embedding, when too much is refused, who owns a partition's state."""
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from domain.items import Item
 from embeddings.item_embedding import text_hash
 from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
 from stream.item_embedder import needs_embedding, read_items
+from stream.membership import Membership, NoMember
 from stream.owned_partitions import OwnedPartitions
 from tests.builders import LogRecord
 
@@ -83,5 +85,64 @@ def test_a_partition_is_restored_once_and_again_after_revocation():
         assert restored == [1]
         owned.drop({1, 2})
         assert await owned.get(1) == "state 1" and restored == [1, 1]
+
+    asyncio.run(scenario())
+
+
+def test_what_was_read_of_a_partition_that_was_revoked_meanwhile_is_not_kept():
+    restored: list[int] = []
+
+    async def scenario() -> None:
+        async def restore(partition: int) -> int:
+            restored.append(partition)
+            if len(restored) == 1:
+                owned.drop({1})
+            return len(restored)
+
+        owned = OwnedPartitions(restore)
+        assert await owned.get(1) == 1 and not len(owned)
+        assert await owned.get(1) == 2 and len(owned) == 1
+
+    asyncio.run(scenario())
+
+
+def test_partitions_are_read_when_they_are_assigned_and_no_further_once_they_are_revoked():
+    restored: list[int] = []
+
+    async def scenario() -> None:
+        async def restore(partition: int) -> int:
+            restored.append(partition)
+            if partition == 2:
+                await asyncio.Event().wait()
+            return partition
+
+        owned = OwnedPartitions(restore)
+        owned.take({1, 2, 3})
+        while 2 not in restored:
+            await asyncio.sleep(0)
+        assert len(owned) == 1
+        owned.drop({1, 2, 3})
+        assert await owned.get(4) == 4 and restored == [1, 2, 4]
+
+    asyncio.run(scenario())
+
+
+def test_a_member_writes_for_a_session_after_its_last_heartbeat_and_then_waits_for_another():
+    async def scenario() -> None:
+        membership = Membership(session_s=10)
+        waiting = asyncio.create_task(membership.assured())
+        await asyncio.sleep(0)
+        assert not waiting.done(), "nothing was proven yet"
+        membership.renew(time.monotonic())
+        await waiting
+        membership.renew(time.monotonic() - 11)
+        waiting = asyncio.create_task(membership.assured())
+        await asyncio.sleep(0)
+        assert not waiting.done(), "its session may be over"
+        membership.end()
+        with pytest.raises(NoMember):
+            await waiting
+        membership.renew(time.monotonic())
+        await membership.assured()
 
     asyncio.run(scenario())
