@@ -136,6 +136,12 @@ class StreamSettings(KafkaSettings):
         description="share of the last 1,000 records above which dead letters stop the worker: rather the code "
         "or its settings are wrong than the data",
     )
+    dead_letter_max_in_a_row: int = Field(
+        200,
+        ge=0,
+        description="how many records of a topic in a row may become dead letters before the worker stops; "
+        "0: any number",
+    )
 
 
 class ServingSettings(KafkaSettings):

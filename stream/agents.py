@@ -13,14 +13,13 @@ from typing import Any
 import msgspec
 
 from domain.codecs import pack
-from domain.errors import EventError
 from domain.log_reader import Record
 from domain.settings import StreamSettings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.encoder import TextEncoder
 from embeddings.item_embedding import text_hash
 from stream import metrics
-from stream.dead_letters import DeadLetterGuard, dead_letter
+from stream.dead_letters import DeadLetterGuard, Refused, TooManyDeadLetters, dead_letter
 from stream.item_embedder import embed, needs_embedding, read_items
 from stream.outbox import Effects, Outbox, Write, leave
 from stream.owned_partitions import OwnedPartitions
@@ -30,7 +29,6 @@ from stream.user_changes import apply_user_changes
 
 log = logging.getLogger(__name__)
 
-Refused = Sequence[tuple[Record, EventError]]
 Handler = Callable[[int, Sequence[Record]], Coroutine[Any, Any, None]]
 
 
@@ -51,7 +49,7 @@ class Agents:
         self._users = users
         self._items = items
         self._rules = Rules(settings.all_interaction_types(), settings.profile_size)
-        self._guard = DeadLetterGuard(settings.dead_letter_max_share)
+        self._guard = DeadLetterGuard(settings.dead_letter_max_share, settings.dead_letter_max_in_a_row)
 
     async def interactions(self, partition: int, records: Sequence[Record]) -> None:
         """Updates profiles and signals."""
@@ -98,12 +96,12 @@ class Agents:
         topic, partition = self._settings.topic(USER_PROFILES), records[0].partition
         # Into the partition of the same number, whatever the key's hash: what the owner restores is what it wrote.
         then = [Write(topic, user.encode(), raw, partition) for user, raw in profiles.items()]
-        metrics.profile_bytes.inc(sum(map(len, profiles.values())))
         for record, error in refused:
             metrics.dead_letters.labels(record.topic, error.reason).inc()
             log.warning("dead letter %s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+        self._guard.saw(records, refused)
+        metrics.profile_bytes.inc(sum(map(len, profiles.values())))
         await self._outbox.put(Effects([*dead, *first], then))
-        self._guard.saw(len(records) - len(refused), len(refused))
 
     def _sent_again(self, user_id: str, guest: str, interaction: msgspec.Struct) -> Write:
         topic = self._settings.topic(INTERACTIONS)
@@ -121,6 +119,8 @@ async def consume(name: str, stream: Any, handle: Handler) -> None:  # noqa: ANN
             await handle(records[0].partition, records)
         except asyncio.CancelledError:
             raise
+        except TooManyDeadLetters as error:  # its message says it all
+            leave(f"the {name} agent stopped: {error}", with_traceback=False)
         except BaseException:
             leave(f"the {name} agent failed on {records[0].topic}/{records[0].partition}@{records[0].offset}")
         metrics.batch_records.labels(name).observe(len(records))

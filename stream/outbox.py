@@ -107,9 +107,9 @@ class Outbox:
             leave("the worker cannot write its results")
 
 
-def leave(why: str) -> None:
+def leave(why: str, with_traceback: bool = True) -> None:
     """Ends the process without letting anything be acknowledged. Call it from an except block."""
-    log.critical("%s; ending the worker, which starts again from its last commit", why, exc_info=True)
+    log.critical("%s; ending the worker, which starts again from its last commit", why, exc_info=with_traceback)
     logging.shutdown()
     os._exit(EXIT_BROKEN)
 

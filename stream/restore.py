@@ -1,7 +1,7 @@
 """State before events: the derived topics of a partition are read to their end before it gets new records."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -16,6 +16,9 @@ from stream.partition_state import PartitionState
 
 log = logging.getLogger(__name__)
 
+Restorer = Callable[[str, bytes | None], None]
+"""Takes a key and a value that were written for it; None for deleted."""
+
 
 async def restore_partition(settings: KafkaSettings, partition: int) -> PartitionState:
     """Reads the profiles and the signals that the partition's owners have written so far."""
@@ -24,6 +27,28 @@ async def restore_partition(settings: KafkaSettings, partition: int) -> Partitio
         settings.topic(USER_PROFILES): state.restore_profile,
         settings.topic(ITEM_SIGNALS): state.restore_signals,
     }
+
+    await _read(settings, [TopicPartition(topic, partition) for topic in restorers], _applier(restorers))
+    return state
+
+
+async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
+    """Reads which text of each item of the partition has been embedded, and by which model."""
+    topic = settings.topic(ITEM_EMBEDDINGS)
+    hashes: dict[str, bytes] = {}
+
+    def restore(item_id: str, raw: bytes | None) -> None:
+        if raw is None:
+            hashes.pop(item_id, None)
+        else:
+            hashes[item_id] = unpack(raw, ItemEmbedding).text_hash
+
+    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: restore}))
+    return hashes
+
+
+def _applier(restorers: Mapping[str, Restorer]) -> Callable[[Sequence[Record]], None]:
+    """Gives each record to its topic's restorer; one that is not ours is passed over, or no worker could start."""
 
     def apply(records: Sequence[Record]) -> None:
         for record in records:
@@ -34,23 +59,7 @@ async def restore_partition(settings: KafkaSettings, partition: int) -> Partitio
             except (EventError, UnicodeDecodeError):
                 log.exception("%s/%d@%d is not ours", record.topic, record.partition, record.offset)
 
-    await _read(settings, [TopicPartition(topic, partition) for topic in restorers], apply)
-    return state
-
-
-async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
-    """Reads which text of each item of the partition has been embedded, and by which model."""
-    hashes: dict[str, bytes] = {}
-
-    def apply(records: Sequence[Record]) -> None:
-        for record in records:
-            if record.key is not None and record.value is not None:
-                hashes[record.key.decode()] = unpack(record.value, ItemEmbedding).text_hash
-            elif record.key is not None:
-                hashes.pop(record.key.decode(), None)
-
-    await _read(settings, [TopicPartition(settings.topic(ITEM_EMBEDDINGS), partition)], apply)
-    return hashes
+    return apply
 
 
 async def _read(

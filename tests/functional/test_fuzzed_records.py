@@ -59,7 +59,7 @@ class Bench:
         self.offsets = count()
         self.users: dict[int, PartitionState] = {}
         self.items: dict[int, dict[str, bytes]] = {}
-        settings = load_settings(StreamSettings, dead_letter_max_share=1.0)
+        settings = load_settings(StreamSettings, dead_letter_max_share=1.0, dead_letter_max_in_a_row=0)
         owned_users = OwnedPartitions(self._users)
         owned_items = OwnedPartitions(self._items)
         agents = Agents(settings, self.outbox, encoder, owned_users, owned_items)
