@@ -86,7 +86,9 @@ def replay_letters(settings: KafkaSettings, topic: str, reason: str | None, dry_
         return told
     with _producer(settings) as send:
         for letter in chosen:
-            send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers))
+            # kafka-python sends no header without a value; an empty one says as little
+            headers = [(name, raw or b"") for name, raw in letter.headers]
+            send(letter.topic, key=letter.key, value=letter.value, headers=headers)
             told.replayed[letter.reason] += 1
             marks.reach(letter)
     marks.save()

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from domain.codecs import pack
-from domain.log_reader import Record
+from domain.interactions import Interaction
+from domain.log_reader import Headers, Record
 from domain.settings import StreamSettings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.encoder import TextEncoder
@@ -24,7 +25,7 @@ from stream.item_embedder import embed, needs_embedding, read_items
 from stream.outbox import Effects, Outbox, Write, leave
 from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
-from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions
+from stream.profile_updates import Rules, apply_interactions, sent_on
 from stream.user_changes import apply_user_changes
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Agents:
         state = await self._users.get(partition)
         outcome = apply_interactions(state, records, self._rules)
         signals = self._settings.topic(ITEM_SIGNALS)
-        forwarded = [self._sent_again(one.user_id, _key(record), one) for record, one in outcome.forwarded]
+        forwarded = [self._sent_again(record.headers, _key(record), one) for record, one in outcome.forwarded]
         shares = [Write(signals, item.encode(), pack(one), partition) for item, one in outcome.signals.items()]
         await self._put(records, outcome.refused, [*forwarded, *shares], outcome.profiles)
         for (kind, became), count in outcome.counted.items():
@@ -65,7 +66,7 @@ class Agents:
     async def user_changes(self, partition: int, records: Sequence[Record]) -> None:
         """Erases, merges, opts out and in."""
         outcome = apply_user_changes(await self._users.get(partition), records)
-        moved = [self._sent_again(one.user_id, guest, one) for guest, one in outcome.moved]
+        moved = [self._sent_again((), guest, one) for guest, one in outcome.moved]
         await self._put(records, outcome.refused, moved, outcome.profiles)
 
     async def items(self, partition: int, records: Sequence[Record]) -> None:
@@ -103,10 +104,10 @@ class Agents:
         metrics.profile_bytes.inc(sum(map(len, profiles.values())))
         await self._outbox.put(Effects([*dead, *first], then))
 
-    def _sent_again(self, user_id: str, guest: str, interaction: msgspec.Struct) -> Write:
+    def _sent_again(self, headers: Headers, guest: str, interaction: Interaction) -> Write:
         topic = self._settings.topic(INTERACTIONS)
-        headers = [(MERGED_HEADER, guest.encode())]
-        return Write(topic, user_id.encode(), msgspec.json.encode(interaction), headers=headers)
+        key, value = interaction.user_id.encode(), msgspec.json.encode(interaction)
+        return Write(topic, key, value, headers=sent_on(headers, guest))
 
 
 async def consume(name: str, stream: Any, handle: Handler) -> None:  # noqa: ANN401

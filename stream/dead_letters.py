@@ -30,7 +30,10 @@ def dead_letter(topic: str, record: Record, error: EventError) -> Write:
     ]
     # A replay restores these: a header of ours may say how the record counts.
     headers += [(ORIGINAL_HEADER + name, raw) for name, raw in record.headers]
-    return Write(topic, record.key, record.value, headers=headers)
+    # Without a key there is nothing to choose a partition by; and aiokafka refuses to choose one for a record
+    # that has no value either, which may lie in `interactions` all the same.
+    partition = record.partition if record.key is None else None
+    return Write(topic, record.key, record.value, partition, headers)
 
 
 class TooManyDeadLetters(FreshetError):

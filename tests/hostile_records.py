@@ -63,6 +63,8 @@ def hostile_records(topic: str, rng: random.Random, count: int, partition: int =
 
 def _made(topic: str, rng: random.Random) -> tuple[bytes | None, bytes | None, list[tuple[str, Any]]]:
     owner, fields = BASES[topic](rng)
+    if rng.random() < 0.002:
+        return None, None, _headers(rng)
     for _ in range(rng.choice((0, 0, 1, 1, 2))):
         _break_a_field(fields, rng)
     value: bytes | None = _written(fields, rng)

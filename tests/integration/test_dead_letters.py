@@ -1,11 +1,13 @@
 """Dead letters on a real broker: what `freshet dead-letters` shows, counts and sends again."""
 
+import asyncio
 import base64
 import json
 import random
 from collections.abc import Iterator
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
 from typer.testing import CliRunner, Result
@@ -146,6 +148,20 @@ def test_replay_sends_key_and_bytes_to_where_they_came_from_and_the_next_replay_
     desk.put(NEW, b"new")
     assert "1 letter sent to interactions: 1 unknown_type" in desk("replay").output
     assert desk.sent_again() == [*values, b"new"]
+
+
+def test_a_header_without_a_value_does_not_keep_a_letter_from_being_replayed(desk: Desk) -> None:
+    async def put() -> None:
+        origin = LogRecord(desk.settings.topic(INTERACTIONS), 2, 0, 0, b"u1", b"{}", [("traceparent", None)])
+        producer = AIOKafkaProducer(**desk.settings.kafka_options())
+        await producer.start()
+        one = dead_letter(desk.settings.topic(DEAD_LETTERS), origin, BAD)
+        await producer.send_and_wait(one.topic, one.value, key=one.key, headers=list(one.headers))
+        await producer.stop()
+
+    asyncio.run(put())
+    assert "1 letter sent" in desk("replay").output
+    assert [one.headers for one in read_topic(desk.settings, INTERACTIONS)] == [[("traceparent", b"")]]
 
 
 def test_what_was_replayed_is_known_as_long_as_the_letters_are_kept_not_as_long_as_a_consumer_group(desk: Desk) -> None:
