@@ -9,7 +9,7 @@ redelivered event can be recognised by its user's profile alone.
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -57,7 +57,14 @@ class Outbox:
     an exception inside a Faust agent would have them acknowledged and lost.
     """
 
-    def __init__(self, kafka_options: dict[str, Any]) -> None:
+    def __init__(self, kafka_options: dict[str, Any], step: Callable[[], None] = lambda: None) -> None:
+        """Connects to nothing before `start`.
+
+        Args:
+            kafka_options: how to reach Kafka.
+            step: is called each time the effects of a batch are durable.
+        """
+        self._step = step
         self._options = kafka_options
         self._producer: AIOKafkaProducer | None = None
         self._queue: asyncio.Queue[Effects] = asyncio.Queue(QUEUED_BATCHES)
@@ -98,6 +105,7 @@ class Outbox:
                 effects = await self._queue.get()
                 await _write(producer, effects.first)
                 await _write(producer, effects.then)
+                self._step()
                 async with self._progress:
                     self._written += 1
                     self._progress.notify_all()

@@ -19,8 +19,11 @@ log = logging.getLogger(__name__)
 Restorer = Callable[[str, bytes | None], None]
 """Takes a key and a value that were written for it; None for deleted."""
 
+Step = Callable[[], None]
+"""Is called for each fetch: reading much takes long, and is no standing still."""
 
-async def restore_partition(settings: KafkaSettings, partition: int) -> PartitionState:
+
+async def restore_partition(settings: KafkaSettings, partition: int, step: Step) -> PartitionState:
     """Reads the profiles and the signals that the partition's owners have written so far."""
     state = PartitionState()
     restorers = {
@@ -28,11 +31,11 @@ async def restore_partition(settings: KafkaSettings, partition: int) -> Partitio
         settings.topic(ITEM_SIGNALS): state.restore_signals,
     }
 
-    await _read(settings, [TopicPartition(topic, partition) for topic in restorers], _applier(restorers))
+    await _read(settings, [TopicPartition(topic, partition) for topic in restorers], _applier(restorers, step))
     return state
 
 
-async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
+async def restore_text_hashes(settings: KafkaSettings, partition: int, step: Step) -> dict[str, bytes]:
     """Reads which text of each item of the partition has been embedded, and by which model."""
     topic = settings.topic(ITEM_EMBEDDINGS)
     hashes: dict[str, bytes] = {}
@@ -43,14 +46,15 @@ async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[s
         else:
             hashes[item_id] = unpack(raw, ItemEmbedding).text_hash
 
-    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: restore}))
+    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: restore}, step))
     return hashes
 
 
-def _applier(restorers: Mapping[str, Restorer]) -> Callable[[Sequence[Record]], None]:
+def _applier(restorers: Mapping[str, Restorer], step: Step) -> Callable[[Sequence[Record]], None]:
     """Gives each record to its topic's restorer; one that is not ours is passed over, or no worker could start."""
 
     def apply(records: Sequence[Record]) -> None:
+        step()
         for record in records:
             if record.key is None:
                 continue

@@ -232,10 +232,16 @@ class TestWithoutABroker:
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
     ("ready", "stale", "says"),
-    [(False, False, "still reading the topics"), (True, True, "it cannot reach Kafka"), (True, False, "lag 7")],
+    [
+        (False, False, "still reading the topics"),
+        (True, True, "it cannot reach Kafka for 90 s"),
+        (True, False, "lag 7"),
+    ],
 )
 def test_what_a_replica_says_of_itself_is_told(doctor: Doctor, ready: bool, stale: bool, says: str) -> None:
-    answer = json.dumps({"ready": ready, "stale": stale, "lag_records": 7, "holds": {"items": 1_000}}).encode()
+    answer = json.dumps(
+        {"ready": ready, "stale": stale, "unheard_s": 90.4, "lag_records": 7, "holds": {"items": 1_000}}
+    ).encode()
 
     class Replica(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
