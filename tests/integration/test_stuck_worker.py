@@ -23,7 +23,8 @@ from tests.system import System
 WORKER_WRITES, WORKER_READS = "aiokafka", "faust"
 """How the ids of the worker's Kafka clients begin; the tests' own differ."""
 
-QUICK = {"stuck_after_s": 5, "session_timeout_s": 30}
+QUICK = {"stuck_after_s": 12, "session_timeout_s": 30}
+"""Long enough for a worker to join its group while a machine is busy, which is no standing still."""
 
 
 @pytest.fixture
@@ -75,9 +76,7 @@ def test_a_worker_whose_requests_are_never_answered_ends_and_its_successor_goes_
 
 
 def test_a_worker_without_work_and_one_without_a_kafka_are_not_stuck(system: System, proxy: KafkaProxy) -> None:
-    worker = system.start_worker(**QUICK, log_level="DEBUG")
-    system.send([click("ann", "i1")])
-    system.until(lambda: profiles(system) == {b"ann"})
+    worker = system.start_worker(stuck_after_s=5, log_level="DEBUG")
     log = worker.log_path
     system.until(
         lambda: log.read_text().count(" 0 records wait for the workers") >= 6
