@@ -51,7 +51,6 @@ class DeadLetterGuard:
         self._max_share = max_share
         self._max_in_a_row = max_in_a_row
         self._recent: deque[bool] = deque(maxlen=WATCHED)
-        self._dead = 0
         self._in_a_row: dict[str, int] = {}
 
     def saw(self, records: Sequence[Record], refused: Refused) -> None:
@@ -63,25 +62,24 @@ class DeadLetterGuard:
         """
         if not records:
             return
-        dead = {record.offset for record, _ in refused}
         topic = records[0].topic
+        if not refused:  # as nearly always, and quick
+            self._in_a_row[topic] = 0
+            self._recent.extend([False] * min(len(records), WATCHED))
+            return
+        dead = {record.offset for record, _ in refused}
         longest = run = self._in_a_row.get(topic, 0)
         for record in records:
             is_dead = record.offset in dead
             run = run + 1 if is_dead else 0
             longest = max(longest, run)
-            self._count(is_dead)
+            self._recent.append(is_dead)
         self._in_a_row[topic] = run
+        lately = sum(self._recent)
         if self._max_in_a_row and longest > self._max_in_a_row:
             self._stop(f"{longest} records of {topic} in a row", "MAX_IN_A_ROW", self._max_in_a_row, refused)
-        if len(self._recent) == WATCHED and self._dead > self._max_share * WATCHED:
-            self._stop(f"{self._dead} of the last {WATCHED} records", "MAX_SHARE", self._max_share, refused)
-
-    def _count(self, is_dead: bool) -> None:
-        if len(self._recent) == WATCHED:
-            self._dead -= self._recent[0]
-        self._recent.append(is_dead)
-        self._dead += is_dead
+        if len(self._recent) == WATCHED and lately > self._max_share * WATCHED:
+            self._stop(f"{lately} of the last {WATCHED} records", "MAX_SHARE", self._max_share, refused)
 
     def _stop(self, what: str, setting: str, bound: float, refused: Refused) -> None:
         record, error = refused[-1]
