@@ -174,7 +174,7 @@ def _dead_letters(admin: Any, settings: KafkaSettings, partitions: Mapping[str, 
 
 
 def _of_the_last_hour(admin: Any, places: list[TopicPartition]) -> int:  # noqa: ANN401
-    """How many records came within the last hour, about: where the broker knows only whole segments, more."""
+    """How many records came within the last hour, about: the embedded broker counts older ones as well."""
     since = admin.list_partition_offsets(dict.fromkeys(places, system_clock() - 3_600_000))
     _, ends = bounds(admin, places)
     return sum(ends[place] - at.offset for place, at in since.items() if at.offset is not None and at.offset >= 0)

@@ -68,8 +68,8 @@ class KafkaProxy:
     def _is_swallowed(self, request: bytes) -> bool:
         if self._swallow is None:
             return False
-        kind, _, _, length = struct.unpack(">hhih", request[:12])
-        name = request[12 : 12 + max(0, length)].decode()
+        kind, _, _, length = struct.unpack(">hhih", request[:10])
+        name = request[10 : 10 + max(0, length)].decode()
         return kind == self._swallow[0] and name.startswith(self._swallow[1])
 
     def _answers(self, broker: socket.socket, client: socket.socket) -> None:
