@@ -28,6 +28,9 @@ EXIT_STUCK = 75
 LOOKS = 4
 """Looks in one FRESHET_STUCK_AFTER_S: a stuck worker ends after that time and at most a quarter more."""
 
+TIMEOUT_MS = 5_000
+"""A Kafka that takes longer to answer counts as away."""
+
 LAST_WORDS_S = 5.0
 """How long the last words may take: what blocks the worker may be the very pipe that it logs to."""
 
@@ -91,7 +94,8 @@ class Watchdog:
         self._settings = settings
         self._steps = steps
         self._owned = owned
-        self._stillness = Stillness(settings.stuck_after_s)
+        # What is done counts as waiting until it is committed.
+        self._stillness = Stillness(settings.stuck_after_s + settings.commit_interval_s)
 
     def start(self) -> None:
         """Begins to look."""
@@ -109,7 +113,8 @@ class Watchdog:
     def _look(self) -> None:
         if self._stillness.moved(self._steps.taken):
             return
-        admin = KafkaAdminClient(**self._settings.kafka_options(), request_timeout_ms=5_000)
+        timeouts = {"bootstrap_timeout_ms": TIMEOUT_MS, "request_timeout_ms": TIMEOUT_MS}
+        admin = KafkaAdminClient(**self._settings.kafka_options(), **timeouts)
         try:
             found = backlogs(admin, self._settings, dict.fromkeys(READ_TOPICS, self._settings.partitions))
         finally:

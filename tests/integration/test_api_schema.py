@@ -63,9 +63,9 @@ def holds(case: schemathesis.Case) -> None:
         assert answer.headers["content-type"] == ["application/problem+json"] and answer.headers["retry-after"]
 
 
-def ask_everything(url: str, examples: int) -> None:
-    """Asks each operation as the document allows, and as it forbids."""
-    for found in schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations():
+def ask(url: str, examples: int, part: slice = slice(None)) -> None:
+    """Asks each operation, or a part of them, as the document allows, and as it forbids."""
+    for found in list(schemathesis.openapi.from_url(f"{url}/openapi.json").get_all_operations())[part]:
         for mode in GenerationMode:
             with suppress(Unsatisfiable):  # nothing is forbidden where nothing can be given
                 asked = given(case=found.ok().as_strategy(generation_mode=mode))(holds)
@@ -80,15 +80,16 @@ def requests(url: str) -> int:
 
 def test_every_answer_is_one_that_the_document_names(system: System) -> None:
     before = requests(system.url)
-    ask_everything(system.url, examples=8)
+    ask(system.url, examples=8)
     assert requests(system.url) - before > 100
 
 
 @pytest.mark.long
-def test_ten_thousand_hostile_requests_get_answers_that_the_document_names(system: System) -> None:
+@pytest.mark.parametrize("part", range(3))
+def test_ten_thousand_hostile_requests_get_answers_that_the_document_names(system: System, part: int) -> None:
     before = requests(system.url)
-    ask_everything(system.url, examples=700)
-    assert requests(system.url) - before >= 10_000
+    ask(system.url, examples=700, part=slice(part, None, 3))
+    assert requests(system.url) - before >= 10_000 / 3
     test_what_the_api_took_the_worker_could_use(system)
 
 
