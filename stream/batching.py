@@ -27,12 +27,14 @@ from typing import Any
 
 import faust
 from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from domain.log_reader import Record
 from stream.membership import Membership
 from stream.outbox import Outbox
+from stream.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -150,15 +152,25 @@ class BatchApp(faust.App):  # type: ignore[misc]
     Attributes:
         fetch_max_wait_ms: how long a broker may hold an empty fetch.
         outbox: where the agents put what they write; lives as long as the app.
+        watchdog: ends the process if it is stuck.
     """
 
     fetch_max_wait_ms: int
     outbox: Outbox
+    watchdog: Watchdog
 
     async def on_start(self) -> None:
         """Connects the outbox before the first batch can come."""
         await super().on_start()
         await self.outbox.start()
+        self.watchdog.start()
+
+    def assigned(self) -> set[tuple[str, int]]:
+        """Topic and partition of all that Kafka has given to this worker; may be asked from any thread."""
+        try:
+            return set(self.consumer.assignment())
+        except ConsumerNotStarted:
+            return set()
 
     async def on_stop(self) -> None:
         """Stops consuming, which finishes the batches and commits them; then closes the outbox."""

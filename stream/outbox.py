@@ -9,7 +9,7 @@ redelivered event can be recognised by its user's profile alone.
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -57,12 +57,19 @@ class Outbox:
     A broker that is away is waited for. Anything else that goes wrong ends the process at once
     (`os._exit`): the effects' events were not committed, so they are read again after the restart, whereas
     an exception inside a Faust agent would have them acknowledged and lost.
-
-    Attributes:
-        membership: is asked before each write; a worker that has lost its partitions ends.
     """
 
-    def __init__(self, kafka_options: dict[str, Any], membership: Membership) -> None:
+    def __init__(
+        self, kafka_options: dict[str, Any], membership: Membership, step: Callable[[], None] = lambda: None
+    ) -> None:
+        """Connects to nothing before `start`.
+
+        Args:
+            kafka_options: how to reach Kafka.
+            membership: is asked before each write; a worker that has lost its partitions ends.
+            step: is called each time the effects of a batch are durable.
+        """
+        self._step = step
         self._options = kafka_options
         self.membership = membership
         self._producer: AIOKafkaProducer | None = None
@@ -104,6 +111,7 @@ class Outbox:
                 effects = await self._queue.get()
                 await _write(producer, effects.first, self.membership)
                 await _write(producer, effects.then, self.membership)
+                self._step()
                 async with self._progress:
                     self._written += 1
                     self._progress.notify_all()
@@ -113,9 +121,9 @@ class Outbox:
             leave("the worker cannot write its results")
 
 
-def leave(why: str) -> None:
+def leave(why: str, with_traceback: bool = True) -> None:
     """Ends the process without letting anything be acknowledged. Call it from an except block."""
-    log.critical("%s; ending the worker, which starts again from its last commit", why, exc_info=True)
+    log.critical("%s; ending the worker, which starts again from its last commit", why, exc_info=with_traceback)
     logging.shutdown()
     os._exit(EXIT_BROKEN)
 

@@ -41,6 +41,12 @@ def test_an_item_under_another_key_is_refused():
     assert len(batch.refused) == 2 and not batch.changed
 
 
+def test_a_deletion_whose_key_is_no_text_deletes_nothing():
+    key = b"\xff"  # read leniently it would be the replacement character, which may be an item's id
+    batch = read_items([LogRecord("items", 0, 0, 0, key, None)])
+    assert len(batch.refused) == 1 and not batch.deleted
+
+
 def test_only_a_changed_text_or_another_model_needs_embedding():
     items = {one: Item(item_id=one, title=one, price=2.0) for one in ("same", "changed", "unknown")}
     known = {"same": text_hash("m1", "same"), "changed": text_hash("m1", "something else")}
@@ -58,17 +64,36 @@ def test_a_dead_letter_keeps_bytes_key_reason_and_origin():
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"interactions", b"3", b"17")
 
 
+def saw(guard: DeadLetterGuard, pattern: str, topic: str = "interactions") -> None:
+    """Shows the guard one batch: `.` is a good record, `x` a refused one."""
+    records = [LogRecord(topic, 0, at, 0, b"k", b"") for at in range(len(pattern))]
+    guard.saw(records, [(one, MalformedEvent("not JSON")) for one in records if pattern[one.offset] == "x"])
+
+
 def test_the_guard_lets_a_few_bad_records_pass_and_stops_a_flood():
-    guard = DeadLetterGuard(0.5)
+    guard = DeadLetterGuard(0.5, max_in_a_row=0)
     for _ in range(100):
-        guard.saw(good=9, dead=1)
-    guard.saw(good=0, dead=WATCHED // 2 - 150)
+        saw(guard, "........x.")
+    saw(guard, "x" * (WATCHED // 2 - 150))
     with pytest.raises(TooManyDeadLetters, match="of the last 1000 records were refused"):
-        guard.saw(good=0, dead=WATCHED)
+        saw(guard, "x" * WATCHED)
 
 
-def test_the_guard_says_nothing_before_it_has_seen_enough():
-    DeadLetterGuard(0.5).saw(good=0, dead=WATCHED - 1)
+def test_the_guard_says_nothing_of_a_share_before_it_has_seen_enough():
+    saw(DeadLetterGuard(0.5, max_in_a_row=0), "x" * (WATCHED - 1))
+
+
+def test_the_guard_stops_when_too_many_of_a_topic_in_a_row_are_refused_and_says_which_and_why():
+    guard = DeadLetterGuard(1.0, max_in_a_row=4)
+    saw(guard, "xxxx.xxx")
+    saw(guard, "x", topic="items")
+    saw(guard, "x.xx")  # four in a row over the end of a batch
+    saw(guard, "....", topic="items")  # another topic's good ones do not break the row
+    with pytest.raises(TooManyDeadLetters) as stopped:
+        saw(guard, "xxx.....")
+    told = str(stopped.value)
+    assert "5 records of interactions in a row" in told and "FRESHET_DEAD_LETTER_MAX_IN_A_ROW=4" in told
+    assert "the last at interactions/0@2: not JSON" in told
 
 
 def test_a_partition_is_restored_once_and_again_after_revocation():
