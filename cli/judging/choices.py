@@ -11,7 +11,7 @@ from serving.features import NAMES
 REMEMBERED = 200
 """So many candidates of a choice are kept; all of them gained nothing."""
 
-PASSES = 5
+PASSES = 8
 """Picked, as the number of choices, on MovieLens 100k, events before 80,000."""
 
 

@@ -27,7 +27,7 @@ NEWCOMER, NEWCOMERS = 5, 5_000
 HELD_OUT = 0.1
 """Share of the log that the temporal protocol judges."""
 
-SETTLING = 10_000
+SETTLING = 4_000
 """Leave-last-one-out: the ranker passes over so many of the newest choices again."""
 
 
