@@ -40,7 +40,7 @@ demo: $(STAMP) ## Start everything here and replay a real history; then open the
 test: $(STAMP) browser ## Run the whole suite
 	@$(BIN)/pytest
 
-crash: $(STAMP) ## Kill 50 processes while a log flows, compare with a calm run: SEED=1 KILLS=50; ten minutes
+crash: $(STAMP) ## Kill 50 processes while a log flows, compare with a calm run: SEED=1 KILLS=50; some four minutes
 	@$(BIN)/python -m tests.crash --seed $(or $(SEED),1) --kills $(or $(KILLS),50)
 
 fuzz: $(STAMP) ## Ten thousand hostile requests to a running replica; some minutes

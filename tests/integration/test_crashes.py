@@ -14,6 +14,7 @@ from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from stream.outbox import EXIT_BROKEN
 from stream.topic_admin import create_topics
+from tests.conftest import EXTERNAL, KAFKA_HOME
 from tests.feeding import Feed, as_producers_send, changes_of, log_of
 from tests.havoc import Havoc, calm_hashes, compacted_hashes, hashes_under_fire
 from tests.integration.test_emitter import read_topic
@@ -22,8 +23,13 @@ from tests.system import QuickSystem, System
 Opener = Callable[[str], System]
 
 
+ONE_BROKER = pytest.mark.parametrize(
+    "kafka", ["external" if EXTERNAL else "apache" if KAFKA_HOME else "embedded"], indirect=True
+)
+"""For what takes long and does not depend on the broker."""
+
 SEED = 11
-KILLS = 4
+KILLS = 3
 
 
 @pytest.fixture
@@ -68,6 +74,7 @@ def test_whatever_is_killed_while_a_log_flows_the_state_is_that_of_a_calm_run(op
     havoc.check_learner(len(log))
 
 
+@ONE_BROKER
 def test_a_worker_stopped_past_its_session_comes_back_and_overwrites_nothing(opened: Opener):
     log = log_of(7, 6_000, system_clock())
     calm, _ = calm_hashes(opened("calm"), log)
@@ -87,6 +94,7 @@ def test_a_worker_stopped_past_its_session_comes_back_and_overwrites_nothing(ope
     assert compacted_hashes(system) == calm
 
 
+@ONE_BROKER
 def test_an_older_value_above_a_newer_one_is_mended_by_whoever_takes_the_partition_over(opened: Opener):
     system = opened("late")
     log = log_of(8, 1_000, system_clock())
