@@ -25,6 +25,7 @@ from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGN
 from domain.users import UserChange
 from embeddings.transformer import TransformerEncoder
 from stream.agents import Agents
+from stream.membership import Membership
 from stream.outbox import Effects, Outbox, Write
 from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
@@ -40,11 +41,13 @@ class MemoryOutbox(Outbox):
     """Keeps what the agents write instead of sending it to Kafka."""
 
     def __init__(self) -> None:
-        super().__init__({})
+        super().__init__({}, Membership(60))
         self.writes: list[Write] = []
 
     async def put(self, effects: Effects) -> None:
-        self.writes += [*effects.first, *effects.then]
+        writes = [*effects.first, *effects.then]
+        assert all(one.partition is not None or (one.key, one.value) != (None, None) for one in writes)  # as aiokafka
+        self.writes += writes
 
     def taken(self) -> list[Write]:
         writes, self.writes = self.writes, []
