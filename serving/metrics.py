@@ -19,6 +19,7 @@ request_seconds = Histogram(
 )
 in_flight = Gauge("freshet_requests_in_flight", "Requests being answered")
 events = Counter("freshet_intake_records", "Records received over HTTP", ["topic", "outcome"])
+intake_waiting = Gauge("freshet_intake_waiting_bytes", "Records received over HTTP that Kafka has not confirmed yet")
 candidates = Counter("freshet_candidates", "Candidates by source", ["source"])
 source_seconds = Histogram(
     "freshet_source_seconds", "Time in each source", ["source"], buckets=(0.0001, 0.0005, *MILLISECONDS)

@@ -56,7 +56,7 @@ def build_replica(
     """
     index = FaissIndex(encoder.dimension if encoder else dimension, settings.exact_index_below)
     model = ReadModel(settings, index, encoder.version if encoder else None, clock=clock, features=NAMES)
-    intake = Intake(settings.kafka_options(), settings.intake_timeout_ms)
+    intake = Intake(settings.kafka_options(), settings.intake_timeout_ms, settings.intake_buffer_bytes)
     exposures = ExposureLog(intake, settings.topic(EXPOSURES))
     snapshots = Snapshots(settings, model, clock) if settings.snapshot_path else None
     follower, meter = Follower(settings, model, snapshots, clock), LiveMeter(model, clock)

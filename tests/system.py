@@ -33,11 +33,23 @@ class System:
         return self._start("stream", {"commit_interval_s": 0.2, "session_timeout_s": 6, **more})
 
     def start_replica(self, **more: object) -> Child:
+        child = self.begin_replica(**more)
+        self.until(self.is_ready)
+        return child
+
+    def begin_replica(self, **more: object) -> Child:
+        """Starts a replica that cannot be ready yet, and waits until it answers at all."""
         port = free_port()
         child = self._start("serve", {"port": port, **more})
         self.url = f"http://127.0.0.1:{port}"
-        self.until(self.is_ready)
+        self.until(self.is_live)
         return child
+
+    def is_live(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def _start(self, command: str, more: dict[str, object]) -> Child:
         variables = {f"FRESHET_{name.upper()}": str(value) for name, value in {**self._overrides, **more}.items()}

@@ -80,15 +80,23 @@ class Snapshots:
         """Whether the time for the next one has come, and none is being written."""
         return perf_counter() >= self._next and self._writing is None
 
-    async def save(self, place: Place) -> None:
+    @property
+    def is_writing(self) -> bool:
+        """Whether one is being written."""
+        return self._writing is not None
+
+    async def save(self, place: Place) -> float:
         """Takes hold of the read model as it is now, and writes it in the background.
 
         Nothing may be applied until this returns. The event loop gets its turn between steps.
+
+        Returns:
+            The seconds that the longest step took.
         """
         self._next = perf_counter() + self._every_s
         if self._written is not None and self._written[1].offsets == place.offsets:
             await self._tell_again(self._written[0], place)
-            return
+            return 0.0
         columns: list[tuple[str, Column]] = []
         told, longest, before = self._told(place), 0.0, perf_counter()
         write_index = self._model.catalogue.index.frozen()
@@ -99,6 +107,7 @@ class Snapshots:
             before = perf_counter()
         metrics.snapshot_stall.set(longest)
         self._writing = asyncio.create_task(self._write(told, place, columns, write_index))
+        return longest
 
     async def finish(self, place: Place | None) -> None:
         """Writes a last one, at full speed; the follower must have stopped."""
