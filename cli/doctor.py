@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError
 
 from cli.check_machine import check_encoder, check_packages, check_port, check_python, check_settings, check_versions
 from cli.check_services import check_kafka, check_replica
+from cli.check_snapshot import check_snapshot
 from cli.findings import Finding, not_checked
 from domain.settings import ServingSettings
 
@@ -21,8 +22,9 @@ def doctor(
 ) -> None:
     """Say what is wrong with this set-up, one line a check, and what to do about it.
 
-    Checked are the settings, Python and its packages, the text encoder's files, Kafka, its topics, the
-    workers and how far behind they are, the dead letters, the replica, its port. Nothing is changed.
+    Checked are the settings, Python and its packages, the text encoder's files, the replica's snapshot,
+    Kafka, its topics, the workers and how far behind they are, the dead letters, the replica, its port.
+    Nothing is changed.
     Exit code 0 if nothing is wrong, 1 otherwise.
     """
     faults = 0
@@ -46,6 +48,7 @@ def findings(url: str | None) -> Iterator[Finding]:
         yield not_checked("all the rest", "it needs settings that can be read")
         return
     yield check_encoder(settings.embedding_model)
+    yield from check_snapshot(settings)
     yield from check_kafka(settings)
     replica = check_replica(url or f"http://127.0.0.1:{settings.port}", must_run=url is not None)
     yield replica

@@ -1,5 +1,7 @@
 """Kafka goes away under a running replica: it answers from memory, says so, and takes no event it cannot keep."""
 
+import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +9,16 @@ import httpx
 import pytest
 
 from cli.broker import EmbeddedBroker
+from domain.clock import system_clock
 from domain.items import Item
+from domain.positions import from_token
 from domain.settings import KafkaSettings, load_settings
+from domain.topics import INTERACTIONS
 from freshet import Client
 from stream.topic_admin import create_topics
+from tests.apache_kafka import ApacheKafka, apache_kafka
+from tests.conftest import KAFKA_HOME
+from tests.integration.test_emitter import read_topic
 from tests.integration.test_system import click
 from tests.system import System
 
@@ -56,3 +64,79 @@ def test_a_replica_outlives_its_broker_and_says_that_it_is_stale(broker: Embedde
         assert refused.status_code == 503
         assert refused.headers["content-type"] == "application/problem+json"
         assert refused.headers["retry-after"] and "within 0.5 s" in refused.json()["detail"]
+
+
+class Senders:
+    """Programs that send batches of events over HTTP, one after another, and note what they were told."""
+
+    def __init__(self, url: str, count: int = 4, together: int = 20) -> None:
+        self._url, self._together = url, together
+        self._ending = threading.Event()
+        self.accepted: dict[str, str] = {}  # token by event id
+        self.refusals: list[tuple[str, str]] = []  # Retry-After and detail of each 503
+        self.others: list[str] = []
+        self._threads = [threading.Thread(target=self._send, args=(number,)) for number in range(count)]
+
+    def __enter__(self) -> "Senders":
+        for one in self._threads:
+            one.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ending.set()
+        for one in self._threads:
+            one.join()
+
+    def _send(self, number: int) -> None:
+        batch = 0
+        with httpx.Client(base_url=self._url, timeout=30) as client:
+            while not self._ending.wait(0.01):
+                batch += 1
+                ids = [f"{number}-{batch}-{one}" for one in range(self._together)]
+                fields = {"type": "click", "item_id": "i0", "event_time": system_clock()}
+                events = [{"event_id": one, "user_id": f"user-{one}", **fields} for one in ids]
+                answer = client.post("/v1/events", json=events)
+                if answer.status_code == 503:
+                    self.refusals.append((answer.headers["retry-after"], answer.json()["detail"]))
+                elif answer.status_code == 200:
+                    told = zip(ids, answer.json()["results"], strict=True)
+                    self.accepted |= {one: entry["token"] for one, entry in told if entry["accepted"]}
+                else:
+                    self.others.append(answer.text)
+
+    def has_more(self, count: int) -> bool:
+        return len(self.accepted) >= count
+
+
+@pytest.fixture
+def node() -> Iterator[ApacheKafka]:
+    if not KAFKA_HOME:
+        pytest.skip("KAFKA_HOME does not name an unpacked Apache Kafka")
+    with apache_kafka(Path(KAFKA_HOME)) as node:
+        yield node
+
+
+def test_over_a_crash_of_kafka_every_accepted_event_is_where_it_was_said_to_be(node: ApacheKafka, tmp_path: Path):
+    overrides: dict[str, object] = {"bootstrap_servers": node.bootstrap_servers, "partitions": 2}
+    settings = load_settings(KafkaSettings, **overrides)
+    create_topics(settings)
+    system = System(settings, overrides, tmp_path)
+    try:
+        system.start_replica(search=False, intake_timeout_ms=300, intake_buffer_bytes=16_384)
+        with Senders(system.url) as senders:
+            system.until(lambda: senders.has_more(200))
+            node.kill()
+            system.until(lambda: any("no more are taken" in detail for _, detail in senders.refusals))
+            before = len(senders.accepted)
+            node.start()
+            system.until(lambda: senders.has_more(before + 200))
+        assert not senders.others and all(wait == "1" for wait, _ in senders.refusals)
+        found = {
+            (record.partition, record.offset): json.loads(record.value)["event_id"]
+            for record in read_topic(settings, INTERACTIONS)
+        }
+        for event_id, token in senders.accepted.items():
+            position = from_token(token)
+            assert found[position.partition, position.offset] == event_id
+    finally:
+        system.close()

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
+from cli.check_snapshot import check_snapshot
 from cli.judging.world import LogRecord, World
 from domain.items import Item
 from domain.settings import ServingSettings, load_settings
@@ -287,6 +288,23 @@ def test_a_folder_that_cannot_be_written_stops_nobody(world: World, path: str):
     assert load(new_model(settings), settings) is None
     save(world.model, settings)
     assert failures() == before + 1
+
+
+def test_the_doctor_says_what_a_snapshot_is_worth(world: World, settings: ServingSettings):
+    home = Path(settings.snapshot_path)
+
+    def finding(now: int = NOW, path: str = str(home)) -> tuple[str, str]:
+        (found,) = check_snapshot(load_settings(ServingSettings, snapshot_path=path), lambda: now)
+        return found.state, found.found
+
+    assert finding() == ("ok", f"{home}: none yet")
+    assert finding(path="/dev/null/freshet")[0] == "wrong"
+    save(world.model, settings)
+    assert finding(NOW + 7000)[1].endswith("MB, up to date 7 s ago")
+    assert "reads the topics instead" in finding(NOW + 90_000_000)[1]
+    (home / files.MANIFEST).write_text("{")
+    assert finding()[0] == "wrong"
+    assert list(check_snapshot(load_settings(ServingSettings))) == []
 
 
 def test_only_what_is_a_snapshots_is_removed(world: World, settings: ServingSettings):
