@@ -82,6 +82,7 @@ class Follower:
                 log.warning("cannot follow Kafka yet (%s); trying again in %.1f s", error, pause_s)
             except Outdated as outdated:
                 log.warning("connecting to Kafka again: %s", outdated)
+                pause_s = 0.2
             finally:
                 await consumer.stop()
             await asyncio.sleep(pause_s)
@@ -161,6 +162,8 @@ class Follower:
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))
                 metrics.lag_records.set(self.lag)
+                if self.stale and self._progress is not None:
+                    self._progress.doubt("it was away, and may have come back as another")
                 self._set_stale(False)
             except (KafkaError, OSError, TimeoutError):
                 self._set_stale(True)

@@ -24,6 +24,7 @@ class Progress:
         self._origin = origin
         self._offsets = {one: 0 for one in partitions if one.topic in origin.topics}
         self._asked: tuple[int, Mapping[TopicPartition, int]] | None = None
+        self._doubt = ""
         self._caught_up = False
         self.current_ms = now_ms
 
@@ -67,13 +68,17 @@ class Progress:
             consumer.seek(one, offset)
             if offset > ends[one] and await _is_beyond(consumer, one, offset):
                 return Fault("beyond_end", f"{one.topic}/{one.partition}@{offset}, it ends at {ends[one]}")
-        self._asked = None
+        self._asked, self._doubt = None, ""
         return None
 
     def ask(self, now_ms: int, ends: Mapping[TopicPartition, int]) -> None:
         """Notes the ends of this moment, unless earlier ones are not reached yet."""
         if self._asked is None:
             self._asked = now_ms, ends
+
+    def doubt(self, why: str) -> None:
+        """Lets the next look end in connecting again, where all is checked."""
+        self._doubt = why
 
     def has_caught_up(self, asked_ms: int) -> None:
         """Notes that the ends of a moment are reached."""
@@ -84,8 +89,10 @@ class Progress:
         """Notes whether the ends that were asked for are reached; what was fetched must be applied.
 
         Raises:
-            Outdated: it took so long that deletions may have been missed; or as `applied`.
+            Outdated: there was a doubt; it took so long that deletions may have been missed; or as `applied`.
         """
+        if self._doubt:
+            raise Outdated(self._doubt)
         if self._asked is None:
             return
         await self.nothing_in_hand(consumer)
