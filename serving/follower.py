@@ -146,7 +146,7 @@ class Follower:
     async def _between(self, consumer: AIOKafkaConsumer, progress: Progress) -> None:
         """Does what needs a moment in which all that was fetched is applied."""
         await progress.look(consumer, self._settings.snapshot_max_age_s)
-        if self._snapshots is not None and self._snapshots.is_due():
+        if self._snapshots is not None and self._snapshots.is_due:
             await progress.nothing_in_hand(consumer)
             place = progress.place()
             if place is not None:

@@ -59,6 +59,10 @@ class Models:
         """Returns the same with its manifest."""
         return self._loaded.get(name)
 
+    def versions(self) -> dict[str, str]:
+        """The version of each model that requests are answered with."""
+        return {name: one.manifest.version for name, one in list(self._loaded.items())}
+
     def faults(self) -> dict[str, str]:
         """By model, why the version that should be active is not; empty if all is well."""
         return self._refusals | self._shelf.faults

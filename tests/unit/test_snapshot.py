@@ -179,6 +179,24 @@ def test_without_news_only_the_moment_is_written_again(world: World, settings: S
     assert load(new_model(settings), settings).current_ms == NOW + 5
 
 
+def test_a_new_model_is_news(world: World, settings: ServingSettings):
+    save(world.model, settings)
+
+    async def after_a_promotion() -> None:
+        snapshots = Snapshots(settings, world.model, lambda: NOW)
+        await snapshots.finish(PLACE)
+        ranker = Ranker(NAMES)
+        ranker.learned = 1
+        world.put_model("ranker", ranker.to_bytes(), NOW + 1)
+        await snapshots.finish(PLACE)
+
+    asyncio.run(after_a_promotion())
+    model = new_model(settings)
+    load(model, settings)
+    assert model.models.versions() == world.model.models.versions()
+    assert model.ranker().learned == 1
+
+
 def damages(home: Path) -> Iterator[tuple[str, Path]]:
     """Copies of a snapshot, each with another of its files cut short, changed or missing, by turns."""
     snapshot = next(one for one in home.iterdir() if one.is_dir())
