@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 
 from cli.broker import EmbeddedBroker
 from domain.clock import system_clock
+from domain.errors import BrokerUnavailable
 from domain.items import Item
 from domain.positions import from_token
 from domain.settings import KafkaSettings, load_settings
 from domain.topics import INTERACTIONS
-from freshet import Client
+from freshet import Client, Emitter, producer
 from stream.topic_admin import create_topics
 from tests.apache_kafka import ApacheKafka, apache_kafka
 from tests.conftest import KAFKA_HOME
@@ -108,12 +110,34 @@ class Senders:
         return len(self.accepted) >= count
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def node() -> Iterator[ApacheKafka]:
     if not KAFKA_HOME:
         pytest.skip("KAFKA_HOME does not name an unpacked Apache Kafka")
     with apache_kafka(Path(KAFKA_HOME)) as node:
         yield node
+
+
+def test_an_emitter_waits_out_a_crash_of_kafka_and_says_when_it_is_full(
+    node: ApacheKafka, monkeypatch: pytest.MonkeyPatch
+):
+    settings = load_settings(KafkaSettings, bootstrap_servers=node.bootstrap_servers, partitions=2)
+    create_topics(settings)
+    monkeypatch.setattr(producer, "MAX_PENDING", 100)
+    with Emitter(settings) as emitter:
+        emitter.emit(click("ann", "i0")).position()
+        monkeypatch.setattr(producer, "BLOCK_MS", 300)
+        node.kill()
+        taken = []
+        with pytest.raises(BrokerUnavailable, match="100 records wait"):
+            for number in range(1000):
+                event = msgspec.structs.replace(click("ann", "i1"), event_id=f"waits-{number}")
+                taken.append((event.event_id, emitter.emit(event)))
+        node.start()
+        emitter.flush(60)
+        assert emitter.lost == 0 and len(taken) == 100
+        found = [json.loads(record.value)["event_id"] for record in read_topic(settings, INTERACTIONS)]
+        assert [found.count(event_id) for event_id, _ in taken] == [1] * 100
 
 
 def test_over_a_crash_of_kafka_every_accepted_event_is_where_it_was_said_to_be(node: ApacheKafka, tmp_path: Path):
