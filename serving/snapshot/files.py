@@ -69,7 +69,7 @@ def write(
     home.mkdir(parents=True, exist_ok=True)
     _tidy(home)
     draft = home / f"freshet-{uuid.uuid4().hex}"
-    draft.mkdir()
+    draft.mkdir(0o700)  # it holds what people did
     try:
         files = dict(_written(draft, columns, rest))
         write_index(draft / INDEX)
