@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -29,6 +30,9 @@ PROBE_S = 1.0
 """How often the broker is asked for the ends; a replica says `stale` after this and PROBE_TIMEOUT_S at most."""
 
 PROBE_TIMEOUT_S = 2.0
+
+LOOK_EVERY = 10
+"""Every so many probes, and after an outage, Kafka is asked whether the topics are still the same; 5 ms in a thread."""
 
 
 class Follower:
@@ -153,8 +157,10 @@ class Follower:
                 await self._snapshots.save(place)
 
     async def _probe(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
-        while True:
+        for turn in count(1):
             try:
+                if self._progress is not None and (self.stale or turn % LOOK_EVERY == 0):
+                    self._progress.compare(await asyncio.to_thread(origin_of, self._settings))
                 asked_ms = self._clock()
                 ends = await asyncio.wait_for(consumer.end_offsets(partitions), PROBE_TIMEOUT_S)
                 if self._progress is not None:
@@ -162,13 +168,11 @@ class Follower:
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))
                 metrics.lag_records.set(self.lag)
-                if self.stale and self._progress is not None:
-                    self._progress.doubt("it was away, and may have come back as another")
                 self._set_stale(False)
-            except (KafkaError, OSError, TimeoutError):
+            except (KafkaError, OSError, TimeoutError, BrokerUnavailable):
                 self._set_stale(True)
-            for what, count in summary(self._model).items():
-                metrics.held.labels(what).set(count)
+            for what, number in summary(self._model).items():
+                metrics.held.labels(what).set(number)
             await asyncio.sleep(PROBE_S)
 
     def _set_ready(self, ready: bool) -> None:

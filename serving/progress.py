@@ -76,9 +76,10 @@ class Progress:
         if self._asked is None:
             self._asked = now_ms, ends
 
-    def doubt(self, why: str) -> None:
-        """Lets the next look end in connecting again, where all is checked."""
-        self._doubt = why
+    def compare(self, origin: Origin) -> None:
+        """Lets the next look end in connecting again, where all is checked, if this is another log."""
+        if origin != self._origin:
+            self._doubt = "its topics are not those that were read"
 
     def has_caught_up(self, asked_ms: int) -> None:
         """Notes that the ends of a moment are reached."""

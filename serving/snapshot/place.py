@@ -52,12 +52,15 @@ def origin_of(settings: KafkaSettings) -> Origin:
     """Asks Kafka which log it has; aiokafka cannot say the ids of topics.
 
     Raises:
-        BrokerUnavailable: no answer.
+        BrokerUnavailable: no answer, or not about every topic.
     """
     try:
         admin = KafkaAdminClient(**settings.kafka_options(), bootstrap_timeout_ms=ASKING_MS)
         try:
             told = admin.describe_topics([settings.topic(name) for name in RESUMED])
+            missing = [topic["name"] for topic in told if topic["error_code"]]
+            if missing:  # or a broker that has just come back does not know them yet
+                raise BrokerUnavailable(f"Kafka at {settings.bootstrap_servers} has no topic {missing[0]}")
             topics = {topic["name"]: str(topic.get("topic_id")) for topic in told}
             return Origin(str(admin.describe_cluster().get("cluster_id")), topics)
         finally:
