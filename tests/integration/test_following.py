@@ -1,0 +1,124 @@
+"""Replicas that go on, in this process, beside an embedded broker that comes, goes, and comes back as another."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from cli.broker import EmbeddedBroker, free_port
+from domain.clock import system_clock
+from domain.items import Item
+from domain.settings import KafkaSettings, ServingSettings, load_settings
+from embeddings.exact_index import ExactIndex
+from freshet import Emitter
+from serving import follower
+from serving.follower import Follower
+from serving.read_model import ReadModel, summary
+from serving.snapshot.snapshots import Snapshots
+from stream.topic_admin import create_topics
+from tests.integration.test_models import Loop, until
+
+
+class Replica:
+    """A follower and what it feeds; its clock can be set forward."""
+
+    def __init__(self, loop: Loop, port: int, folder: Path, **more: object) -> None:
+        self._loop = loop
+        self.ahead_ms = 0
+        path = {"bootstrap_servers": f"127.0.0.1:{port}", "snapshot_path": str(folder), "fetch_max_wait_ms": 5}
+        settings = load_settings(ServingSettings, **path, **more)
+        self.model = ReadModel(settings, ExactIndex(4))
+        self.follower = Follower(settings, self.model, Snapshots(settings, self.model, self._clock), self._clock)
+        loop.do(self.follower.start())
+
+    def _clock(self) -> int:
+        return system_clock() + self.ahead_ms
+
+    def holds(self, *items: str) -> Callable[[], bool]:
+        return lambda: self.follower.ready.is_set() and self._items() == {*items}
+
+    def _items(self) -> set[str]:
+        catalogue = self.model.catalogue
+        return {one for one, row in list(catalogue.rows.items()) if catalogue.live[row]}
+
+    def stop(self) -> None:
+        self._loop.do(self.follower.stop())
+
+
+@pytest.fixture
+def loop() -> Iterator[Loop]:
+    running = Loop()
+    yield running
+    running.close()
+
+
+def discarded(reason: str) -> float:
+    return REGISTRY.get_sample_value("freshet_snapshot_discarded_total", {"reason": reason}) or 0.0
+
+
+def send(broker: EmbeddedBroker, *items: str) -> None:
+    settings = load_settings(KafkaSettings, bootstrap_servers=broker.bootstrap_servers, partitions=2)
+    create_topics(settings)
+    with Emitter(settings) as emitter:
+        for one in items:
+            emitter.emit_item(Item(item_id=one, title=one))
+
+
+def test_a_snapshot_of_other_topics_is_given_up(loop: Loop, tmp_path: Path):
+    port = free_port()
+    with EmbeddedBroker(port) as broker:
+        send(broker, "a", "b")
+        first = Replica(loop, port, tmp_path)
+        until(first.holds("a", "b"))
+        first.stop()
+    with EmbeddedBroker(port) as other:
+        send(other, "c", "d", "e")
+        before = discarded("topic")
+        again = Replica(loop, port, tmp_path)
+        until(again.holds("c", "d", "e"))
+        assert discarded("topic") == before + 1
+        again.stop()
+
+
+def test_topics_that_are_made_again_are_noticed_by_a_replica_that_runs(
+    loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(follower, "LOOK_EVERY", 1)
+    port = free_port()
+    with EmbeddedBroker(port) as broker:
+        send(broker, "a", "b")
+        running = Replica(loop, port, tmp_path)
+        until(running.holds("a", "b"))
+    with EmbeddedBroker(port) as other:
+        send(other, "c", "d", "e")
+        until(running.holds("c", "d", "e"))
+        running.stop()
+
+
+@pytest.mark.parametrize("ready", [False, True])
+def test_without_kafka_only_the_setting_makes_a_snapshot_ready(loop: Loop, tmp_path: Path, ready: bool):
+    port = free_port()
+    with EmbeddedBroker(port) as broker:
+        send(broker, "a", "b")
+        first = Replica(loop, port, tmp_path)
+        until(first.holds("a", "b"))
+        first.stop()
+    alone = Replica(loop, port, tmp_path, snapshot_ready=ready)
+    until(lambda: summary(alone.model)["items"] == 2)
+    until(lambda: alone.follower.stale)
+    assert alone.follower.ready.is_set() == ready
+    alone.stop()
+
+
+def test_a_replica_that_was_cut_off_for_too_long_reads_all_again(loop: Loop, tmp_path: Path):
+    with EmbeddedBroker() as broker:
+        send(broker, "a", "b")
+        running = Replica(loop, int(broker.bootstrap_servers.split(":")[1]), tmp_path)
+        until(running.holds("a", "b"))
+        running.model.catalogue.put_item("deleted meanwhile", Item(item_id="deleted meanwhile"), 0)
+        before = discarded("too_old")
+        running.ahead_ms = 13 * 3_600_000
+        until(lambda: discarded("too_old") == before + 1)
+        until(running.holds("a", "b"))
+        running.stop()
