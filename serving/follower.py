@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from itertools import count
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -42,6 +42,7 @@ class Follower:
         ready: set once the ends seen at the start have been reached; unset only if all has to be read again.
         stale: the broker does not answer, or what a snapshot held has not been caught up yet.
         lag: records between what has been applied and the ends.
+        heard_s: when the broker last answered; monotonic seconds.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Follower:
         self.ready = asyncio.Event()
         self.stale = False
         self.lag = 0
+        self.heard_s = monotonic()
 
     async def start(self) -> None:
         """Begins to follow, in the background; a broker that is away is waited for."""
@@ -87,6 +89,9 @@ class Follower:
             except Outdated as outdated:
                 log.warning("connecting to Kafka again: %s", outdated)
                 pause_s = 0.2
+            except Exception:  # a replica that stopped following without a word would look well for ever
+                self._set_stale(True)
+                log.exception("following Kafka failed; trying again in %.1f s", pause_s)
             finally:
                 await consumer.stop()
             await asyncio.sleep(pause_s)
@@ -97,6 +102,7 @@ class Follower:
         if place is not None and self._snapshots is not None:
             self._progress = Progress.of(place)
             self.stale = True
+            self.heard_s = monotonic() - max(0, self._clock() - place.current_ms) / 1000
             metrics.stale.set(1)
             if self._snapshots.ready_at_once:
                 self._set_ready(True)
@@ -168,6 +174,7 @@ class Follower:
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))
                 metrics.lag_records.set(self.lag)
+                self.heard_s = monotonic()
                 self._set_stale(False)
             except (KafkaError, OSError, TimeoutError, BrokerUnavailable):
                 self._set_stale(True)

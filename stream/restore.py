@@ -1,56 +1,91 @@
 """State before events: the derived topics of a partition are read to their end before it gets new records."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from domain.codecs import unpack
+from domain.codecs import pack, unpack
 from domain.errors import EventError
 from domain.log_reader import Record, read_to_end
 from domain.settings import KafkaSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.item_embedding import ItemEmbedding
+from stream.outbox import Effects, Outbox, Write
 from stream.partition_state import PartitionState
 
 log = logging.getLogger(__name__)
 
+Restorer = Callable[[str, bytes | None], bool]
+"""Takes a key and a value that were written for it, None for deleted; says whether it did, or held a newer one."""
 
-async def restore_partition(settings: KafkaSettings, partition: int) -> PartitionState:
-    """Reads the profiles and the signals that the partition's owners have written so far."""
+Step = Callable[[], None]
+"""Is called for each fetch: reading much takes long, and is no standing still."""
+
+Overwritten = set[tuple[str, str]]
+"""Topics and keys whose last value is older than one before it."""
+
+
+async def restore_partition(settings: KafkaSettings, partition: int, outbox: Outbox, step: Step) -> PartitionState:
+    """Reads the profiles and the signals that the partition's owners have written so far.
+
+    Where a value is followed by an older one, which only a zombie can have written, it is written again: Kafka
+    keeps the last value of a key when it compacts.
+    """
     state = PartitionState()
-    restorers = {
+    overwritten: Overwritten = set()
+    restorers: dict[str, Restorer] = {
         settings.topic(USER_PROFILES): state.restore_profile,
         settings.topic(ITEM_SIGNALS): state.restore_signals,
     }
+    places = [TopicPartition(topic, partition) for topic in restorers]
+    await _read(settings, places, _applier(restorers, overwritten, step))
+    if overwritten:
+        log.warning("partition %d: older values lie above newer ones of %d keys", partition, len(overwritten))
+        await outbox.put(Effects([_held(settings, state, partition, *one) for one in sorted(overwritten)]))
+    return state
+
+
+def _held(settings: KafkaSettings, state: PartitionState, partition: int, topic: str, key: str) -> Write:
+    is_profile = topic == settings.topic(USER_PROFILES)
+    return Write(topic, key.encode(), state.profiles[key] if is_profile else pack(state.signals[key]), partition)
+
+
+async def restore_text_hashes(settings: KafkaSettings, partition: int, step: Step) -> dict[str, bytes]:
+    """Reads which text of each item of the partition has been embedded, and by which model."""
+    topic = settings.topic(ITEM_EMBEDDINGS)
+    hashes: dict[str, bytes] = {}
+
+    def restore(item_id: str, raw: bytes | None) -> bool:
+        if raw is None:
+            hashes.pop(item_id, None)
+        else:
+            hashes[item_id] = unpack(raw, ItemEmbedding).text_hash
+        return True
+
+    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: restore}, set(), step))
+    return hashes
+
+
+def _applier(
+    restorers: Mapping[str, Restorer], overwritten: Overwritten, step: Step
+) -> Callable[[Sequence[Record]], None]:
+    """Gives each record to its topic's restorer; one that is not ours is passed over, or no worker could start."""
 
     def apply(records: Sequence[Record]) -> None:
+        step()
         for record in records:
             if record.key is None:
                 continue
             try:
-                restorers[record.topic](record.key.decode(), record.value)
+                key = record.key.decode()
+                note = overwritten.discard if restorers[record.topic](key, record.value) else overwritten.add
+                note((record.topic, key))
             except (EventError, UnicodeDecodeError):
                 log.exception("%s/%d@%d is not ours", record.topic, record.partition, record.offset)
 
-    await _read(settings, [TopicPartition(topic, partition) for topic in restorers], apply)
-    return state
-
-
-async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
-    """Reads which text of each item of the partition has been embedded, and by which model."""
-    hashes: dict[str, bytes] = {}
-
-    def apply(records: Sequence[Record]) -> None:
-        for record in records:
-            if record.key is not None and record.value is not None:
-                hashes[record.key.decode()] = unpack(record.value, ItemEmbedding).text_hash
-            elif record.key is not None:
-                hashes.pop(record.key.decode(), None)
-
-    await _read(settings, [TopicPartition(settings.topic(ITEM_EMBEDDINGS), partition)], apply)
-    return hashes
+    return apply
 
 
 async def _read(

@@ -75,7 +75,8 @@ def test_without_kafka_a_replica_starts_from_its_snapshot_and_catches_up_by_itse
             before = client.recommend("ann")
         first.stop()
         node.kill()
-        system.begin_replica(search=False, snapshot_path=str(folder))
+        system.start_replica(wait=False, search=False, snapshot_path=str(folder))
+        system.until(system.is_live)
         system.until(lambda: told(system)["holds"]["vectors"] == len(ITEMS))
         assert (told(system)["ready"], told(system)["stale"]) == (False, True)
         with Client(system.url) as client:
