@@ -82,6 +82,7 @@ def write(
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
+    _force(home)
     _tidy(home)
     return manifest
 
@@ -184,7 +185,6 @@ def _replace(path: Path, raw: bytes) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
-    _force(path.parent)
 
 
 def _force(path: Path) -> None:
