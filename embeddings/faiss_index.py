@@ -160,10 +160,10 @@ class FaissIndex:
         """See `AnnIndex.fill`."""
         with self._lock:
             view = self._rows.view()
-        alive = np.flatnonzero(view.alive)
-        for start in range(0, len(alive), 65_536):  # in pieces, so that no second copy of all is made
-            piece = alive[start : start + 65_536]
-            vectors[view.ids[piece]] = view.vectors[piece]
+        for start in range(0, len(view.ids), 4096):  # in pieces, so that no second copy of all is made
+            piece = slice(start, start + 4096)
+            alive = view.alive[piece]
+            vectors[view.ids[piece][alive]] = view.vectors[piece] if alive.all() else view.vectors[piece][alive]
 
     def like(self, folder: Path | None = None) -> Self:
         """See `AnnIndex.like`."""
