@@ -115,10 +115,8 @@ class Snapshots:
         gc.disable()  # it would look through millions of new objects again and again, and find nothing
         try:
             folder = self._home / manifest.folder
-            index, columns = await asyncio.gather(  # reading and checking leave the interpreter to each other
-                asyncio.to_thread(self._model.catalogue.index.like, folder / files.INDEX),
-                asyncio.to_thread(files.read, self._home, manifest),
-            )
+            index = await asyncio.to_thread(self._model.catalogue.index.like, folder / files.INDEX)
+            columns = await asyncio.to_thread(files.read, self._home, manifest)
             await self._model.restore(index, columns)
         finally:
             gc.enable()
