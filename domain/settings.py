@@ -207,7 +207,7 @@ class ServingSettings(KafkaSettings):
     snapshot_path: str = Field(
         "",
         description="folder of this replica's own for a snapshot of its memory, from which it starts in seconds, and "
-        "without Kafka; empty: none, it reads the topics at each start, which is as good for some 10,000 items",
+        "without Kafka; empty: none, it reads the topics at each start, some seconds for 10,000 users and items",
     )
     snapshot_every_s: float = Field(600.0, ge=1, le=86_400, description="seconds from one snapshot to the next")
     snapshot_max_age_s: float = Field(
