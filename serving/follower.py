@@ -110,16 +110,10 @@ class Follower:
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         partitions = await assign_all(consumer, self._settings)
         progress = await self._resumed(consumer, partitions)
-        started, asked_ms = perf_counter(), self._clock()
-        await read_to_end(consumer, partitions, self._apply)
-        await progress.nothing_in_hand(consumer)
-        progress.has_caught_up(asked_ms)
-        self._model.live = True
-        self.stale = False
-        metrics.stale.set(0)
-        self._set_ready(True)
-        log.info("caught up in %.2f s: %s", perf_counter() - started, summary(self._model))
-        probe = asyncio.create_task(self._probe(consumer, partitions))
+        if not self.ready.is_set():  # one that is ready catches up below, where requests are not held up
+            await self._catch_up(consumer, partitions, progress)
+        self._model.live = progress.is_current
+        probe = asyncio.create_task(self._probe(consumer, partitions, progress))
         self._tasks.append(probe)
         try:
             while True:
@@ -132,6 +126,16 @@ class Follower:
         finally:
             probe.cancel()
             self._tasks.remove(probe)
+
+    async def _catch_up(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
+        started, asked_ms = perf_counter(), self._clock()
+        await read_to_end(consumer, partitions, self._apply)
+        await progress.nothing_in_hand(consumer)
+        progress.has_caught_up(asked_ms)
+        self.stale = False
+        metrics.stale.set(0)
+        self._set_ready(True)
+        log.info("caught up in %.2f s: %s", perf_counter() - started, summary(self._model))
 
     async def _resumed(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> Progress:
         """Goes on from where reading stood; where that cannot be, forgets all and begins anew."""
@@ -156,26 +160,27 @@ class Follower:
     async def _between(self, consumer: AIOKafkaConsumer, progress: Progress) -> None:
         """Does what needs a moment in which all that was fetched is applied."""
         await progress.look(consumer, self._settings.snapshot_max_age_s)
+        self._model.live = progress.is_current
         if self._snapshots is not None and self._snapshots.is_due:
             await progress.nothing_in_hand(consumer)
             place = progress.place()
             if place is not None:
                 await self._snapshots.save(place)
 
-    async def _probe(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
+    async def _probe(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
         for turn in count(1):
             try:
-                if self._progress is not None and (self.stale or turn % LOOK_EVERY == 0):
-                    self._progress.compare(await asyncio.to_thread(origin_of, self._settings))
                 asked_ms = self._clock()
                 ends = await asyncio.wait_for(consumer.end_offsets(partitions), PROBE_TIMEOUT_S)
-                if self._progress is not None:
-                    self._progress.ask(asked_ms, ends)
+                if self.stale or turn % LOOK_EVERY == 0:
+                    asking = asyncio.to_thread(origin_of, self._settings)
+                    progress.compare(await asyncio.wait_for(asking, PROBE_TIMEOUT_S))
+                progress.ask(asked_ms, ends)
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))
                 metrics.lag_records.set(self.lag)
                 self.heard_s = monotonic()
-                self._set_stale(False)
+                self._set_stale(not progress.is_current)
             except (KafkaError, OSError, TimeoutError, BrokerUnavailable):
                 self._set_stale(True)
             for what, number in summary(self._model).items():
@@ -188,7 +193,7 @@ class Follower:
 
     def _set_stale(self, stale: bool) -> None:
         if stale != self.stale:
-            log.warning("Kafka is away: answering from memory" if stale else "Kafka is back")
+            log.warning("Kafka is away, or ahead: answering from memory" if stale else "caught up with Kafka")
         self.stale = stale
         metrics.stale.set(stale)
 

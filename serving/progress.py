@@ -18,6 +18,7 @@ class Progress:
 
     Attributes:
         current_ms: at this moment nothing had been written that is not applied; see `Place`.
+        is_current: the ends were reached since this began, or was gone on from.
     """
 
     def __init__(self, origin: Origin, partitions: Sequence[TopicPartition], now_ms: int) -> None:
@@ -26,6 +27,7 @@ class Progress:
         self._asked: tuple[int, Mapping[TopicPartition, int]] | None = None
         self._doubt = ""
         self._caught_up = False
+        self.is_current = False
         self.current_ms = now_ms
 
     @classmethod
@@ -68,7 +70,7 @@ class Progress:
             consumer.seek(one, offset)
             if offset > ends[one] and await _is_beyond(consumer, one, offset):
                 return Fault("beyond_end", f"{one.topic}/{one.partition}@{offset}, it ends at {ends[one]}")
-        self._asked, self._doubt = None, ""
+        self._asked, self._doubt, self.is_current = None, "", False
         return None
 
     def ask(self, now_ms: int, ends: Mapping[TopicPartition, int]) -> None:
@@ -83,7 +85,7 @@ class Progress:
 
     def has_caught_up(self, asked_ms: int) -> None:
         """Notes that the ends of a moment are reached."""
-        self._caught_up = True
+        self._caught_up = self.is_current = True
         self.current_ms = asked_ms
 
     async def look(self, consumer: AIOKafkaConsumer, max_age_s: float) -> None:
@@ -101,7 +103,8 @@ class Progress:
         if all(offset >= ends[one] for one, offset in self._offsets.items()):
             if asked_ms - self.current_ms > max_age_s * 1000:
                 raise Outdated(f"nothing could be read for {(asked_ms - self.current_ms) / 1000:,.0f} s")
-            self._asked, self.current_ms = None, asked_ms
+            self._asked = None
+            self.has_caught_up(asked_ms)
 
     def _place(self) -> Place:
         offsets: dict[str, dict[int, int]] = {}

@@ -55,7 +55,9 @@ def origin_of(settings: KafkaSettings) -> Origin:
         BrokerUnavailable: no answer, or not about every topic.
     """
     try:
-        admin = KafkaAdminClient(**settings.kafka_options(), bootstrap_timeout_ms=ASKING_MS)
+        admin = KafkaAdminClient(
+            **settings.kafka_options(), bootstrap_timeout_ms=ASKING_MS, request_timeout_ms=ASKING_MS
+        )
         try:
             told = admin.describe_topics([settings.topic(name) for name in RESUMED])
             missing = [topic["name"] for topic in told if topic["error_code"]]
