@@ -171,10 +171,11 @@ class Follower:
         for turn in count(1):
             try:
                 asked_ms = self._clock()
-                ends = await asyncio.wait_for(consumer.end_offsets(partitions), PROBE_TIMEOUT_S)
+                async with asyncio.timeout(PROBE_TIMEOUT_S):  # wait_for may swallow the cancellation of `stop`
+                    ends = await consumer.end_offsets(partitions)
                 if self.stale or turn % LOOK_EVERY == 0:
-                    asking = asyncio.to_thread(origin_of, self._settings)
-                    progress.compare(await asyncio.wait_for(asking, PROBE_TIMEOUT_S))
+                    async with asyncio.timeout(PROBE_TIMEOUT_S):
+                        progress.compare(await asyncio.to_thread(origin_of, self._settings))
                 progress.ask(asked_ms, ends)
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))

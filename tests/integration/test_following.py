@@ -111,6 +111,20 @@ def test_without_kafka_only_the_setting_makes_a_snapshot_ready(loop: Loop, tmp_p
     alone.stop()
 
 
+def test_a_replica_that_is_ready_from_its_snapshot_catches_up_while_it_answers(loop: Loop, tmp_path: Path):
+    with EmbeddedBroker() as broker:
+        port = int(broker.bootstrap_servers.split(":")[1])
+        send(broker, "a", "b")
+        first = Replica(loop, port, tmp_path)
+        until(first.holds("a", "b"))
+        first.stop()
+        send(broker, "c")
+        again = Replica(loop, port, tmp_path, snapshot_ready=True)
+        until(again.holds("a", "b", "c"))
+        until(lambda: not again.follower.stale and again.model.live)
+        again.stop()
+
+
 def test_a_replica_that_was_cut_off_for_too_long_reads_all_again(loop: Loop, tmp_path: Path):
     with EmbeddedBroker() as broker:
         send(broker, "a", "b")
