@@ -2,7 +2,7 @@
 
     python -m bench.snapshot [THOUSANDS]
 
-As many users as items, THOUSANDS of each (30): profiles of 20 interactions, vectors of 384, signals of four
+As many users as items, THOUSANDS of each (10): profiles of 20 interactions, vectors of 384, signals of four
 partitions with 12 predecessors each. No Kafka: `read` is the time to apply the records alone, so reading the topics
 takes longer than that. A task that wants a turn each millisecond is asked how late it got it while a snapshot is
 taken and written; `idle` is the same with nothing else to do.
@@ -41,7 +41,7 @@ NOW = 1_795_326_060_000
 
 def main() -> None:
     """Measures and reports."""
-    count = 1000 * int(sys.argv[1] if len(sys.argv) > 1 else 30)
+    count = 1000 * int(sys.argv[1] if len(sys.argv) > 1 else 10)
     with tempfile.TemporaryDirectory(prefix="freshet-bench-") as folder:
         settings = load_settings(ServingSettings, snapshot_path=folder)
         model = ReadModel(settings, FaissIndex(D))
