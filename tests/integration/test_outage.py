@@ -66,6 +66,7 @@ def test_a_replica_outlives_its_broker_and_says_that_it_is_stale(broker: Embedde
         assert refused.status_code == 503
         assert refused.headers["content-type"] == "application/problem+json"
         assert refused.headers["retry-after"] and "within 0.5 s" in refused.json()["detail"]
+        assert httpx.post(f"{system.url}/v1/events", json=[{"type": "?"}, body]).status_code == 503
 
 
 class Senders:
