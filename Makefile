@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
-BENCHES := embedding ingest freshness serving
+BENCHES := embedding ingest freshness serving snapshot
 .DEFAULT_GOAL := help
 .PHONY: help install browser demo test crash fuzz check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
 

@@ -9,6 +9,7 @@ from pydantic_settings import SettingsError
 
 from cli.check_machine import check_encoder, check_packages, check_port, check_python, check_settings, check_versions
 from cli.check_services import check_kafka, check_replica
+from cli.check_snapshot import check_snapshot
 from cli.findings import Finding, not_checked
 from domain.settings import ServingSettings
 
@@ -24,9 +25,9 @@ def doctor(
 ) -> None:
     """Say what is wrong with this set-up, one line a check, and what to do about it.
 
-    Checked are the settings, Python and its packages, the text encoder's files, Kafka, its topics, the
-    workers, how far behind they are and how long the oldest record waits, the dead letters and their share of
-    the last hour's records, the replicas and how stale they are, the port. Nothing is changed.
+    Checked are the settings, Python and its packages, the text encoder's files, the replica's snapshot, Kafka,
+    its topics, the workers, how far behind they are and how long the oldest record waits, the dead letters and
+    their share of the last hour's records, the replicas and how stale they are, the port. Nothing is changed.
     Exit code 0 if nothing is wrong, 1 otherwise.
     """
     faults = 0
@@ -50,6 +51,7 @@ def findings(urls: Sequence[str]) -> Iterator[Finding]:
         yield not_checked("all the rest", "it needs settings that can be read")
         return
     yield check_encoder(settings.embedding_model)
+    yield from check_snapshot(settings)
     yield from check_kafka(settings)
     for url in urls:
         yield check_replica(url, must_run=True)

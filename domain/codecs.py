@@ -4,7 +4,7 @@ Profiles, item signals and item embeddings are written by one worker and read by
 that meets a format it does not know must say so instead of guessing.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -16,8 +16,8 @@ _encoder = msgspec.msgpack.Encoder()
 Value = TypeVar("Value")
 
 
-def pack(value: msgspec.Struct) -> bytes:
-    """Encodes a derived value for its topic."""
+def pack(value: msgspec.Struct | dict[int, Any]) -> bytes:
+    """Encodes a derived value for its topic, or several by number."""
     return FORMAT + _encoder.encode(value)
 
 

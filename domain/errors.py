@@ -10,7 +10,7 @@ FreshetError
 │   ├── ModelUnavailable  the model's files cannot be found or read
 │   └── DimensionMismatch a vector of another width than the index holds
 ├── AnnIndexError         the nearest-neighbour index cannot be used
-│   └── SnapshotCorrupt   a saved index is damaged, truncated or of another format
+│   └── SnapshotCorrupt   a saved index or snapshot is damaged, truncated or of another format
 ├── BrokerUnavailable     Kafka did not answer in time
 ├── DeliveryError         Kafka refused an event, or its delivery could not be confirmed
 ├── TopicError            a topic is missing or has the wrong shape; the message says what to run
@@ -70,7 +70,7 @@ class AnnIndexError(FreshetError):
 
 
 class SnapshotCorrupt(AnnIndexError):
-    """A saved index is damaged, truncated or of another format. Operator: delete it; it is rebuilt."""
+    """A saved index or snapshot is damaged, truncated or of another format. It is rebuilt by itself."""
 
 
 class BrokerUnavailable(FreshetError):

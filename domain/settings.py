@@ -204,6 +204,29 @@ class ServingSettings(KafkaSettings):
     exact_index_below: int = Field(
         50_000, ge=0, description="number of items below which nearest neighbours are searched exactly"
     )
+    snapshot_path: str = Field(
+        "",
+        description="folder of this replica's own for a snapshot of its memory, from which it starts in seconds, and "
+        "without Kafka; empty: none, it reads the topics at each start, some seconds for 10,000 users and items",
+    )
+    snapshot_every_s: float = Field(600.0, ge=1, le=86_400, description="seconds from one snapshot to the next")
+    snapshot_max_age_s: float = Field(
+        43_200.0,
+        ge=1,
+        le=82_800,
+        description="what a replica has not brought up to date for so long is given up, and the topics are read from "
+        "the beginning: Kafka forgets after a day what was deleted",
+    )
+    snapshot_ready: bool = Field(
+        False,
+        description="whether /health/ready says 200 for what a snapshot held before Kafka has been caught up with",
+    )
+    intake_buffer_bytes: int = Field(
+        33_554_432,
+        ge=1024,
+        le=1_073_741_824,
+        description="records over HTTP that wait for Kafka to confirm them; what comes on top is answered 503 at once",
+    )
     search: bool = Field(True, description="whether /v1/search is offered; it loads the text encoder into the replica")
     live_meter_share: float = Field(
         0.05,

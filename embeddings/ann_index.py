@@ -3,8 +3,9 @@
 Ids are row numbers of the catalogue: small non-negative integers, so that a mask over them is an array.
 """
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,23 @@ class AnnIndex(Protocol):
         """Writes a snapshot, whole or not at all; takes the place of one that is there."""
         ...
 
+    def frozen(self) -> Callable[[Path], None]:
+        """Returns a `save` of what is held now, whatever changes until it is called; costs a mask of the rows."""
+        ...
+
+    def fill(self, vectors: NDArray[np.float32]) -> None:
+        """Writes each held vector into the row of its id; every id must lie within `vectors`, (capacity, D)."""
+        ...
+
+    def like(self, folder: Path | None = None) -> Self:
+        """Returns another index of this kind and these settings: empty, or what a folder holds.
+
+        Raises:
+            SnapshotCorrupt: as `load`.
+            DimensionMismatch: the folder's vectors are of another width.
+        """
+        ...
+
     @classmethod
     def load(cls, folder: Path) -> "AnnIndex":
         """Reads a snapshot that any index saved.
@@ -79,6 +97,9 @@ class AnnIndex(Protocol):
             SnapshotCorrupt: with the reason; missing, damaged, truncated or of another format.
         """
         ...
+
+
+Index = TypeVar("Index", bound=AnnIndex)
 
 
 def checked_rows(
@@ -115,6 +136,13 @@ def is_allowed(ids: NDArray[np.int64], allowed: NDArray[np.bool_]) -> NDArray[np
         return np.zeros(len(ids), np.bool_)
     within: NDArray[np.bool_] = np.take(allowed, ids, mode="clip") & (ids < len(allowed))
     return within
+
+
+def of_width(dimension: int, index: Index) -> Index:
+    """Returns an index that was read from a folder if it fits; raises what `AnnIndex.like` says."""
+    if index.dimension != dimension:
+        raise DimensionMismatch(f"the saved index has {index.dimension} dimensions, not {dimension}")
+    return index
 
 
 def _checked_matrix(rows: NDArray[np.float32], dimension: int, what: str) -> NDArray[np.float32]:

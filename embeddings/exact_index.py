@@ -1,12 +1,14 @@
 """The exact index in plain NumPy: right by looking at it, and the oracle that the tests hold FAISS to."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from embeddings.ann_index import checked_queries, checked_rows, is_allowed
+from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
 from embeddings.snapshot import new_snapshot, read_snapshot
 
 
@@ -63,11 +65,29 @@ class ExactIndex:
 
     def save(self, folder: Path) -> None:
         """See `AnnIndex.save`."""
-        with new_snapshot(folder, *self._rows):
-            pass
+        self.frozen()(folder)
+
+    def frozen(self) -> Callable[[Path], None]:
+        """See `AnnIndex.frozen`."""
+        rows = self._rows
+
+        def write(folder: Path) -> None:
+            with new_snapshot(folder, *rows):
+                pass
+
+        return write
+
+    def fill(self, vectors: NDArray[np.float32]) -> None:
+        """See `AnnIndex.fill`."""
+        ids, held = self._rows
+        vectors[ids] = held
+
+    def like(self, folder: Path | None = None) -> Self:
+        """See `AnnIndex.like`."""
+        return type(self)(self.dimension) if folder is None else of_width(self.dimension, self.load(folder))
 
     @classmethod
-    def load(cls, folder: Path) -> "ExactIndex":
+    def load(cls, folder: Path) -> Self:
         """See `AnnIndex.load`."""
         manifest, ids, vectors = read_snapshot(folder)
         index = cls(manifest.dimension)

@@ -16,14 +16,16 @@ import logging
 import math
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.errors import SnapshotCorrupt
-from embeddings.ann_index import checked_queries, checked_rows, is_allowed
+from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
 from embeddings.rows import Rows, View
 from embeddings.snapshot import MAIN, new_snapshot, read_snapshot
 
@@ -140,14 +142,37 @@ class FaissIndex:
 
     def save(self, folder: Path) -> None:
         """See `AnnIndex.save`. The main index is saved too, so that loading builds nothing."""
+        self.frozen()(folder)
+
+    def frozen(self) -> Callable[[Path], None]:
+        """See `AnnIndex.frozen`."""
         with self._lock:
             view, main = self._rows.view(), self._main
-        with new_snapshot(folder, np.where(view.alive, view.ids, -1), view.vectors) as draft:
-            if main:
-                faiss.write_index(main, str(draft / MAIN))
+
+        def write(folder: Path) -> None:
+            with new_snapshot(folder, np.where(view.alive, view.ids, -1), view.vectors) as draft:
+                if main:
+                    faiss.write_index(main, str(draft / MAIN))
+
+        return write
+
+    def fill(self, vectors: NDArray[np.float32]) -> None:
+        """See `AnnIndex.fill`."""
+        with self._lock:
+            view = self._rows.view()
+        for start in range(0, len(view.ids), 4096):  # in pieces, so that no second copy of all is made
+            piece = slice(start, start + 4096)
+            alive = view.alive[piece]
+            vectors[view.ids[piece][alive]] = view.vectors[piece] if alive.all() else view.vectors[piece][alive]
+
+    def like(self, folder: Path | None = None) -> Self:
+        """See `AnnIndex.like`."""
+        if folder is None:
+            return type(self)(self._dimension, self._exact_below)
+        return of_width(self._dimension, self.load(folder, self._exact_below))
 
     @classmethod
-    def load(cls, folder: Path, exact_below: int = 50_000) -> "FaissIndex":
+    def load(cls, folder: Path, exact_below: int = 50_000) -> Self:
         """See `AnnIndex.load`."""
         manifest, ids, vectors = read_snapshot(folder)
         index = cls(manifest.dimension, exact_below)

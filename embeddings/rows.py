@@ -89,13 +89,12 @@ class Rows:
 
     @classmethod
     def at(cls, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> "Rows":
-        """Returns rows in the places that they are given in; a negative id makes a dead one."""
-        rows = cls(vectors.shape[1], 0)
-        alive = np.flatnonzero(ids >= 0)
-        rows._vectors, rows._ids, rows._alive = vectors, ids, ids >= 0
-        rows._row_of = np.full(int(ids.max(initial=-1)) + 1, -1, np.int64)
+        """Returns rows in the places that they are given in, with room for more; a negative id makes a dead one."""
+        count, alive = len(ids), np.flatnonzero(ids >= 0)
+        rows = cls(vectors.shape[1], max(count, int(ids.max(initial=-1)) + 1) * 5 // 4 + LEAST_CAPACITY)
+        rows._vectors[:count], rows._ids[:count], rows._alive[:count] = vectors, ids, ids >= 0
         rows._row_of[ids[alive]] = alive
-        rows.count, rows.alive_count, rows._longest = len(ids), len(alive), _longest(vectors)
+        rows.count, rows.alive_count, rows._longest = count, len(alive), _longest(rows._vectors[:count])
         return rows
 
     def _reserve(self, rows: int, ids: int) -> None:

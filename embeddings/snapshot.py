@@ -59,7 +59,7 @@ def new_snapshot(folder: Path, ids: NDArray[np.int64], vectors: NDArray[np.float
 
 
 def read_snapshot(folder: Path) -> tuple[Manifest, NDArray[np.int64], NDArray[np.float32]]:
-    """Checks a snapshot whole and returns its manifest and rows.
+    """Checks a snapshot whole and returns its manifest and rows; the vectors are a view of the file.
 
     Raises:
         SnapshotCorrupt: with the reason.
@@ -71,7 +71,8 @@ def read_snapshot(folder: Path) -> tuple[Manifest, NDArray[np.int64], NDArray[np
         if sha256_of(folder / name) != digest:
             raise SnapshotCorrupt(f"{folder}: {name} is not what was saved: its sha256 differs")
     try:
-        ids, vectors = (np.load(folder / name, allow_pickle=False) for name in (IDS, VECTORS))
+        ids = np.load(folder / IDS, allow_pickle=False)
+        vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)  # who holds them copies them, once
     except (OSError, ValueError, EOFError) as error:
         raise SnapshotCorrupt(f"{folder}: {error}") from error
     live = ids[ids >= 0]

@@ -1,6 +1,6 @@
 """What the partitions' signals add up to: popularity of each item, and what users touch before and after it."""
 
-from collections import defaultdict
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,8 +8,10 @@ from numpy.typing import NDArray
 from domain.clock import DAY_MS
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
+from serving.columns import Column, Columns
 from serving.heads import Head
-from serving.links import Links, Neighbours
+from serving.links import LinkTable, Neighbours
+from serving.shares import RowShares, Shares
 
 NEVER_TOUCHED_MS = -1
 
@@ -26,9 +28,9 @@ class Behaviour:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._shares: dict[int, dict[int, ItemSignals]] = defaultdict(dict)
-        self._successors: dict[int, Links] = {}
-        self._predecessors: dict[int, Links] = {}
+        self._shares = Shares()
+        self._successors = LinkTable()
+        self._predecessors = LinkTable()
         self._heads = [Head() for _ in (*POPULARITY_HALF_LIVES_DAYS, *STAGES)]
         self.popularity = np.full((len(POPULARITY_HALF_LIVES_DAYS), FIRST_CAPACITY), -np.inf)
         self.stages = np.full((len(STAGES), FIRST_CAPACITY), -np.inf)
@@ -39,26 +41,20 @@ class Behaviour:
     def put(self, item_id: str, partition: int, share: ItemSignals | None) -> None:
         """Takes one partition's share of an item's signals; a share older than the one held is left out."""
         row = self._catalogue.row(item_id)
-        shares = self._shares[row]
-        before = shares.get(partition)
-        if share is None:
-            shares.pop(partition, None)
-        elif before is not None and share.position < before.position:
+        before = self._shares.of(row).get(partition)
+        if share is not None and before is not None and share.position < before.position:
             return
-        else:
-            shares[partition] = share
+        self._shares.put(row, partition, share)
         self._sum_counts(row)
         self._sum_links(row, before.before if before else {}, share.before if share else {})
 
     def successors(self, row: int) -> Neighbours:
         """Returns the items that users touched after this one: rows (M,) and weights (M,), unordered."""
-        links = self._successors.get(row)
-        return NO_LINKS if links is None else links.arrays()
+        return self._successors.of(row)
 
     def predecessors(self, row: int) -> Neighbours:
         """Returns the items that users touched before this one, likewise."""
-        links = self._predecessors.get(row)
-        return NO_LINKS if links is None else links.arrays()
+        return self._predecessors.of(row)
 
     def heads(self, stage: int, limit: int) -> list[NDArray[np.int64]]:
         """Returns the most popular rows: at this stage of a history, then by each half life."""
@@ -73,12 +69,36 @@ class Behaviour:
         )
         return counts
 
-    def shares(self) -> dict[int, dict[int, ItemSignals]]:
-        """The shares by row and partition; for the state hash."""
-        return self._shares
+    def shares(self, row: int) -> RowShares:
+        """The shares of a row by partition; for the state hash."""
+        return self._shares.of(row)
+
+    def columns(self) -> Iterator[tuple[str, Column]]:
+        """Gives what a snapshot needs, step by step; nothing may be put in between."""
+        size = len(self._catalogue)
+        for name in ("first_ms", "last_ms"):
+            yield name, getattr(self, name)[:size].copy()
+        for name in ("popularity", "stages"):
+            for at, values in enumerate(getattr(self, name)):
+                yield f"{name}-{at}", values[:size].copy()
+        for name in ("shares", "successors", "predecessors"):
+            yield name, _by_row(getattr(self, f"_{name}").frozen(), size)
+
+    def restore(self, columns: Columns) -> None:
+        """Takes what `columns` gave, into an empty one, after the catalogue has taken its own."""
+        size = len(self._catalogue)
+        for name in ("first_ms", "last_ms"):
+            getattr(self, name)[:size] = columns.array(name)
+        for values, name in ((self.popularity, "popularity"), (self.stages, "stages")):
+            for at, row in enumerate(values):
+                row[:size] = columns.array(f"{name}-{at}")
+        self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
+        self._shares = Shares(columns.strings("shares"))
+        self._successors = LinkTable(columns.strings("successors"))
+        self._predecessors = LinkTable(columns.strings("predecessors"))
 
     def _sum_counts(self, row: int) -> None:
-        shares = [share for _, share in sorted(self._shares[row].items())]  # so that every replica adds in one order
+        shares = [share for _, share in sorted(self._shares.of(row).items())]  # so that every replica adds in one order
         self.first_ms[row] = min((share.first_ms for share in shares), default=NEVER_TOUCHED_MS)
         self.last_ms[row] = max((share.as_of_ms for share in shares), default=NEVER_TOUCHED_MS)
         if not shares:
@@ -96,15 +116,14 @@ class Behaviour:
             head.put(row, float(value))
 
     def _sum_links(self, row: int, before: dict[str, float], after: dict[str, float]) -> None:
-        shares = self._shares[row]
-        predecessors = self._predecessors.setdefault(row, Links())
+        shares = sorted(self._shares.of(row).items())
         changed = {item_id for item_id, _ in before.items() ^ after.items()}
         for item_id in sorted(changed):
             earlier = self._catalogue.row(item_id)
             # Summed afresh, not by differences: those would drift, and two replicas would differ.
-            weight = sum(share.before.get(item_id, 0.0) for _, share in sorted(shares.items()))
-            self._successors.setdefault(earlier, Links()).put(row, weight)
-            predecessors.put(earlier, weight)
+            weight = sum(share.before.get(item_id, 0.0) for _, share in shares)
+            self._successors.put(earlier, row, weight)
+            self._predecessors.put(row, earlier, weight)
 
     def _grow(self, capacity: int) -> None:
         for name in ("popularity", "stages", "first_ms", "last_ms"):
@@ -114,5 +133,8 @@ class Behaviour:
             setattr(self, name, np.concatenate([old, added], axis=-1))
 
 
+def _by_row(encoded: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    return (encoded(row) for row in range(size))
+
+
 _HALF_LIVES = np.array(POPULARITY_HALF_LIVES_DAYS)
-NO_LINKS = Links().arrays()

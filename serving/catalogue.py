@@ -1,19 +1,23 @@
 """The items as the request path sees them: a row number for each, arrays by row, and their text vectors."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from zlib import crc32
 
+import msgspec
 import numpy as np
 
 from domain.items import Item
 from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding, to_vector
+from serving.columns import Column, Columns
 
 FIRST_CAPACITY = 1024
 NEVER_MS = np.iinfo(np.int64).max
 UNSET_MS = -1
+EMPTY = {"published_ms": UNSET_MS, "expires_ms": NEVER_MS}
 CATEGORIES_LOOKED_AT = 8
+_item = msgspec.msgpack.Decoder(Item)
 
 
 class Catalogue:
@@ -69,7 +73,7 @@ class Catalogue:
             self.ids.append(item_id)
             self.items.append(None)
             if row >= len(self.live):
-                self._grow()
+                self._grow(2 * len(self.live))
             self.tie[row] = crc32(item_id.encode())
         return row
 
@@ -119,12 +123,46 @@ class Catalogue:
             self.vectors[row] = vector
             self.index.add(np.array([row]), vector[None])
 
-    def _grow(self) -> None:
-        for name in ("live", "available", "tie", "vectors", "category_ids"):
+    def columns(self) -> Iterator[tuple[str, Column]]:
+        """Gives what a snapshot needs beside the index, step by step; nothing may be put in between."""
+        size = len(self)
+        for name in ("live", "available", "published_ms", "expires_ms"):
+            yield name, getattr(self, name)[:size].copy()
+        for at in range(CATEGORIES_LOOKED_AT):
+            yield f"category_ids-{at}", self.category_ids[:size, at].copy()
+        yield "categories", (name.encode() for name in list(self.categories))
+        hashes = self.text_hashes.copy()
+        yield "text_hashes", (hashes.get(row, b"") for row in range(size))
+        yield "ids", (item_id.encode() for item_id in self.ids[:size])
+        yield "items", (b"" if item is None else msgspec.msgpack.encode(item) for item in self.items[:size])
+
+    def restore(self, columns: Columns) -> None:
+        """Takes what `columns` gave, into an empty one whose index holds the vectors of that snapshot."""
+        self.ids = [one.decode() for one in columns.strings("ids")]
+        self.rows = {item_id: row for row, item_id in enumerate(self.ids)}
+        size = len(self.ids)
+        if size > len(self.live):
+            self._grow(size + size // 4)
+        for name in ("live", "available", "published_ms", "expires_ms"):
+            getattr(self, name)[:size] = columns.array(name)
+        for at in range(CATEGORIES_LOOKED_AT):
+            self.category_ids[:size, at] = columns.array(f"category_ids-{at}")
+        self.categories = {one.decode(): number for number, one in enumerate(columns.strings("categories"), 1)}
+        self.tie[:size] = [crc32(one) for one in columns.strings("ids")]
+        self.items = [_item.decode(one) if one else None for one in columns.strings("items")]
+        for row, item in enumerate(self.items):
+            for category in item.categories if item else ():
+                self.by_category[category].add(row)
+        self.text_hashes = {row: one for row, one in enumerate(columns.strings("text_hashes")) if one}
+        self.index.fill(self.vectors)
+
+    def _grow(self, capacity: int) -> None:
+        for name in ("live", "available", "tie", "vectors", "category_ids", "published_ms", "expires_ms"):
             old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.zeros_like(old)]))
-        for name, empty in (("published_ms", UNSET_MS), ("expires_ms", NEVER_MS)):
-            old = getattr(self, name)
-            setattr(self, name, np.concatenate([old, np.full_like(old, empty)]))
+            new = np.zeros((capacity, *old.shape[1:]), old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+            if name in EMPTY:
+                new[len(old) :] = EMPTY[name]
         for grow in self.when_grown:
             grow(len(self.live))

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from itertools import count
 from time import monotonic, perf_counter
 from typing import Any
 
@@ -9,11 +11,15 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from domain.errors import TopicError
-from domain.log_reader import read_to_end
-from domain.settings import KafkaSettings
+from domain.clock import Clock, system_clock
+from domain.errors import BrokerUnavailable, TopicError
+from domain.log_reader import Record, read_to_end
+from domain.settings import KafkaSettings, ServingSettings
 from serving import metrics
+from serving.progress import Outdated, Progress
 from serving.read_model import FOLLOWED, ReadModel, summary
+from serving.snapshot.place import origin_of
+from serving.snapshot.snapshots import Snapshots, discarded
 
 log = logging.getLogger(__name__)
 
@@ -25,20 +31,32 @@ PROBE_S = 1.0
 
 PROBE_TIMEOUT_S = 2.0
 
+LOOK_EVERY = 10
+"""Every so many probes, and after an outage, Kafka is asked whether the topics are still the same; 5 ms in a thread."""
+
 
 class Follower:
-    """Feeds a read model from Kafka.
+    """Feeds a read model from Kafka, from its beginning or from where a snapshot or a broken connection left it.
 
     Attributes:
-        ready: set once the ends seen at the start have been reached; never unset.
-        stale: the broker does not answer; what is in memory goes on being served.
+        ready: set once the ends seen at the start have been reached; unset only if all has to be read again.
+        stale: the broker does not answer, or what a snapshot held has not been caught up yet.
         lag: records between what has been applied and the ends.
         heard_s: when the broker last answered; monotonic seconds.
     """
 
-    def __init__(self, settings: KafkaSettings, model: ReadModel) -> None:
+    def __init__(
+        self,
+        settings: ServingSettings,
+        model: ReadModel,
+        snapshots: Snapshots | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
         self._settings = settings
         self._model = model
+        self._snapshots = snapshots
+        self._clock = clock
+        self._progress: Progress | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.ready = asyncio.Event()
         self.stale = False
@@ -50,21 +68,27 @@ class Follower:
         self._tasks = [asyncio.create_task(self._follow())]
 
     async def stop(self) -> None:
-        """Stops following."""
+        """Stops following, and writes a last snapshot."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._snapshots is not None:
+            await self._snapshots.finish(self._progress.place() if self._progress else None)
 
     async def _follow(self) -> None:
+        await self._load()
         pause_s = 0.2
         while True:
             consumer = new_consumer(self._settings)
             try:
                 await consumer.start()
                 await self._read(consumer)
-            except (KafkaError, OSError, TopicError) as error:
+            except (KafkaError, OSError, BrokerUnavailable, TopicError) as error:
                 self._set_stale(True)
                 log.warning("cannot follow Kafka yet (%s); trying again in %.1f s", error, pause_s)
+            except Outdated as outdated:
+                log.warning("connecting to Kafka again: %s", outdated)
+                pause_s = 0.2
             except Exception:  # a replica that stopped following without a word would look well for ever
                 self._set_stale(True)
                 log.exception("following Kafka failed; trying again in %.1f s", pause_s)
@@ -73,45 +97,104 @@ class Follower:
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, 5.0)
 
+    async def _load(self) -> None:
+        place = await self._snapshots.load() if self._snapshots else None
+        if place is not None and self._snapshots is not None:
+            self._progress = Progress.of(place)
+            self.stale = True
+            self.heard_s = monotonic() - max(0, self._clock() - place.current_ms) / 1000
+            metrics.stale.set(1)
+            if self._snapshots.ready_at_once:
+                self._set_ready(True)
+
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         partitions = await assign_all(consumer, self._settings)
-        started = perf_counter()
-        await read_to_end(consumer, partitions, self._model.apply)
-        self._model.live = True
-        self.ready.set()
-        metrics.ready.set(1)
-        log.info("caught up in %.2f s: %s", perf_counter() - started, summary(self._model))
-        probe = asyncio.create_task(self._probe(consumer, partitions))
+        progress = await self._resumed(consumer, partitions)
+        if not self.ready.is_set():  # one that is ready catches up below, where requests are not held up
+            await self._catch_up(consumer, partitions, progress)
+        self._model.live = progress.is_current
+        probe = asyncio.create_task(self._probe(consumer, partitions, progress))
         self._tasks.append(probe)
         try:
             while True:
                 # Without a bound on the records each fetch comes out whole, and positions stay true.
                 for records in (await consumer.getmany(timeout_ms=1000)).values():
                     for at in range(0, len(records), PART):
-                        self._model.apply(records[at : at + PART])
+                        self._apply(records[at : at + PART])
                         await asyncio.sleep(0)
+                await self._between(consumer, progress)
         finally:
             probe.cancel()
             self._tasks.remove(probe)
 
-    async def _probe(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
-        while True:
+    async def _catch_up(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
+        started, asked_ms = perf_counter(), self._clock()
+        await read_to_end(consumer, partitions, self._apply)
+        await progress.nothing_in_hand(consumer)
+        progress.has_caught_up(asked_ms)
+        self.stale = False
+        metrics.stale.set(0)
+        self._set_ready(True)
+        log.info("caught up in %.2f s: %s", perf_counter() - started, summary(self._model))
+
+    async def _resumed(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> Progress:
+        """Goes on from where reading stood; where that cannot be, forgets all and begins anew."""
+        origin = await asyncio.to_thread(origin_of, self._settings)
+        progress = self._progress
+        if progress is not None:
+            fault = await progress.resume(consumer, origin, self._clock(), self._settings.snapshot_max_age_s)
+            if fault is None:
+                return progress
+            discarded(fault)
+            self._set_ready(False)
+            self._model.clear()
+            consumer.assign(partitions)
+        self._progress = Progress(origin, partitions, self._clock())
+        return self._progress
+
+    def _apply(self, records: Sequence[Record]) -> None:
+        self._model.apply(records)
+        if self._progress is not None:
+            self._progress.applied(records[-1])
+
+    async def _between(self, consumer: AIOKafkaConsumer, progress: Progress) -> None:
+        """Does what needs a moment in which all that was fetched is applied."""
+        await progress.look(consumer, self._settings.snapshot_max_age_s)
+        self._model.live = progress.is_current
+        if self._snapshots is not None and self._snapshots.is_due:
+            await progress.nothing_in_hand(consumer)
+            place = progress.place()
+            if place is not None:
+                await self._snapshots.save(place)
+
+    async def _probe(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
+        for turn in count(1):
             try:
-                ends = await asyncio.wait_for(consumer.end_offsets(partitions), PROBE_TIMEOUT_S)
+                asked_ms = self._clock()
+                async with asyncio.timeout(PROBE_TIMEOUT_S):  # wait_for may swallow the cancellation of `stop`
+                    ends = await consumer.end_offsets(partitions)
+                if self.stale or turn % LOOK_EVERY == 0:
+                    async with asyncio.timeout(PROBE_TIMEOUT_S):
+                        progress.compare(await asyncio.to_thread(origin_of, self._settings))
+                progress.ask(asked_ms, ends)
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))
                 metrics.lag_records.set(self.lag)
                 self.heard_s = monotonic()
-                self._set_stale(False)
-            except (KafkaError, OSError, TimeoutError):
+                self._set_stale(not progress.is_current)
+            except (KafkaError, OSError, TimeoutError, BrokerUnavailable):
                 self._set_stale(True)
-            for what, count in summary(self._model).items():
-                metrics.held.labels(what).set(count)
+            for what, number in summary(self._model).items():
+                metrics.held.labels(what).set(number)
             await asyncio.sleep(PROBE_S)
+
+    def _set_ready(self, ready: bool) -> None:
+        (self.ready.set if ready else self.ready.clear)()
+        metrics.ready.set(ready)
 
     def _set_stale(self, stale: bool) -> None:
         if stale != self.stale:
-            log.warning("Kafka is away: answering from memory" if stale else "Kafka is back")
+            log.warning("Kafka is away, or ahead: answering from memory" if stale else "caught up with Kafka")
         self.stale = stale
         metrics.stale.set(stale)
 

@@ -16,6 +16,19 @@ class Head:
         self._values = np.full(2 * KEPT, -np.inf)
         self._floor = -np.inf
 
+    @classmethod
+    def of(cls, values: NDArray[np.float64]) -> "Head":
+        """Returns the head of values that are there already: (N,), by row."""
+        head = cls()
+        rows = np.flatnonzero(np.isfinite(values))
+        if len(rows) > 2 * KEPT:
+            rows = rows[np.argpartition(-values[rows], KEPT)[:KEPT]]
+        for row in rows.tolist():
+            head.put(row, float(values[row]))
+        if len(rows) == KEPT:
+            head._floor = float(values[rows].min())
+        return head
+
     def put(self, row: int, value: float) -> None:
         """Takes a row's new value."""
         place = self._places.get(row)

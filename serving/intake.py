@@ -1,6 +1,11 @@
-"""From HTTP to Kafka: events, items and user changes, each durable before it is called accepted."""
+"""From HTTP to Kafka: events, items and user changes, each durable before it is called accepted.
+
+Accepted means that all in-sync brokers have confirmed the record and said where it lies. Nothing else is promised:
+what was not confirmed in time is refused, though it may still arrive, and comes to nothing twice by its event id.
+"""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -8,14 +13,20 @@ from aiokafka.errors import KafkaError
 
 from domain.errors import BrokerUnavailable
 from domain.positions import Position
+from serving import metrics
 
 
 class Intake:
-    """A replica's producer. It connects when first needed, so that a replica starts without its broker."""
+    """A replica's producer. It connects when first needed, so that a replica starts without its broker.
 
-    def __init__(self, kafka_options: dict[str, Any], timeout_ms: int) -> None:
+    What waits for Kafka is bounded in bytes, whether anybody still waits for the answer or not.
+    """
+
+    def __init__(self, kafka_options: dict[str, Any], timeout_ms: int, buffer_bytes: int) -> None:
         self._options = kafka_options
         self._timeout_s = timeout_ms / 1000
+        self._buffer_bytes = buffer_bytes
+        self._waiting = 0
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
 
@@ -23,19 +34,26 @@ class Intake:
         """Writes one record and returns where it lies once all in-sync brokers have it.
 
         Raises:
-            BrokerUnavailable: not confirmed in time. It may still arrive; sending it again with the same
-                event id does no harm.
+            BrokerUnavailable: not confirmed in time, and it may still arrive; or refused at once, because too
+                much waits already. Sending it again with the same event id does no harm.
         """
+        size = len(key) + len(value or b"")
+        self._reserve(size, topic)
+        sent: asyncio.Future[Any] | None = None
         try:
             async with asyncio.timeout(self._timeout_s):
                 producer = await self._connected()
                 sent = await producer.send(topic, value, key=key.encode())
+                sent.add_done_callback(partial(self._release, size))
                 written = await asyncio.shield(sent)
         except (KafkaError, OSError, TimeoutError) as error:
             raise BrokerUnavailable(
                 f"Kafka did not confirm a record for {topic} within {self._timeout_s:g} s"
                 f" ({type(error).__name__}); send it again, the same event id never counts twice"
             ) from error
+        finally:
+            if sent is None:
+                self._release(size)
         return Position(written.partition, written.offset)
 
     async def stop(self) -> None:
@@ -46,6 +64,19 @@ class Intake:
                     await self._producer.stop()
             except TimeoutError:
                 pass  # the broker is away; nothing accepted is in the buffer
+
+    def _reserve(self, size: int, topic: str) -> None:
+        if self._waiting and self._waiting + size > self._buffer_bytes:
+            raise BrokerUnavailable(
+                f"{self._waiting:,} bytes wait for Kafka, and no more are taken (FRESHET_INTAKE_BUFFER_BYTES);"
+                f" nothing was sent to {topic}, send it again later"
+            )
+        self._waiting += size
+        metrics.intake_waiting.set(self._waiting)
+
+    def _release(self, size: int, _: object = None) -> None:
+        self._waiting -= size
+        metrics.intake_waiting.set(self._waiting)
 
     async def _connected(self) -> AIOKafkaProducer:
         async with self._lock:

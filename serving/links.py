@@ -1,7 +1,11 @@
-"""Weighted links from one item to others, as arrays that are changed in place."""
+"""Weighted links from each item to others, as arrays that are changed in place."""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from serving.columns import NOTHING, Ragged
 
 Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
 
@@ -11,12 +15,23 @@ FIRST_LINKS = 4
 class Links:
     """The items that one item leads to. A link that is taken away keeps its place with weight 0."""
 
-    __slots__ = ("_places", "_rows", "_weights")
+    __slots__ = ("_places", "_rows", "_weights", "era")
 
-    def __init__(self) -> None:
+    def __init__(self, era: int = 0) -> None:
+        self.era = era
         self._places: dict[int, int] = {}
         self._rows = np.zeros(FIRST_LINKS, np.int64)
         self._weights = np.zeros(FIRST_LINKS, np.float32)
+
+    @classmethod
+    def of(cls, neighbours: Neighbours, era: int) -> "Links":
+        """Returns links of one's own to these rows."""
+        links = cls(era)
+        rows, weights = neighbours
+        if len(rows):
+            links._places = {row: place for place, row in enumerate(rows.tolist())}
+            links._rows, links._weights = rows.copy(), weights.copy()
+        return links
 
     def put(self, row: int, weight: float) -> None:
         """Sets the weight of the link to a row."""
@@ -35,3 +50,57 @@ class Links:
         """Returns rows (M,) and weights (M,) >= 0, unordered; views that the next `put` may change."""
         count = len(self._places)
         return self._rows[:count], self._weights[:count]
+
+
+NO_LINKS = Links().arrays()
+
+
+class LinkTable:
+    """The links of each row. What a snapshot brought stays encoded until it is changed.
+
+    A snapshot of it costs a copy of one dictionary: links that it holds are copied before they change.
+    """
+
+    def __init__(self, saved: Ragged = NOTHING) -> None:
+        self._saved = saved
+        self._links: dict[int, Links] = {}
+        self._era = 0
+
+    def put(self, row: int, other: int, weight: float) -> None:
+        """Sets the weight of the link from a row to another."""
+        links = self._links.get(row)
+        if links is None or links.era != self._era:
+            links = self._links[row] = Links.of(self.of(row), self._era)
+        links.put(other, weight)
+
+    def of(self, row: int) -> Neighbours:
+        """Returns where a row leads to: rows (M,) and weights (M,), unordered."""
+        links = self._links.get(row)
+        if links is not None:
+            return links.arrays()
+        return _decoded(self._saved[row]) if row < len(self._saved) else NO_LINKS
+
+    def frozen(self) -> Callable[[int], bytes]:
+        """Returns what gives the links of a row, encoded, as they are now, whatever changes later."""
+        self._era += 1
+        links, saved = self._links.copy(), self._saved
+
+        def encoded(row: int) -> bytes:
+            own = links.get(row)
+            if own is not None:
+                return _encoded(own.arrays())
+            return saved[row] if row < len(saved) else b""
+
+        return encoded
+
+
+def _encoded(neighbours: Neighbours) -> bytes:
+    rows, weights = neighbours
+    kept = weights > 0
+    return rows[kept].astype("<i4").tobytes() + weights[kept].astype("<f4").tobytes()
+
+
+def _decoded(raw: bytes) -> Neighbours:
+    count = len(raw) // 8
+    weights = np.frombuffer(raw, "<f4", count, 4 * count).astype(np.float32, copy=False)
+    return np.frombuffer(raw, "<i4", count).astype(np.int64), weights

@@ -19,6 +19,7 @@ request_seconds = Histogram(
 )
 in_flight = Gauge("freshet_requests_in_flight", "Requests being answered")
 events = Counter("freshet_intake_records", "Records received over HTTP", ["topic", "outcome"])
+intake_waiting = Gauge("freshet_intake_waiting_bytes", "Records received over HTTP that Kafka has not confirmed yet")
 candidates = Counter("freshet_candidates", "Candidates by source", ["source"])
 source_seconds = Histogram(
     "freshet_source_seconds", "Time in each source", ["source"], buckets=(0.0001, 0.0005, *MILLISECONDS)
@@ -35,6 +36,17 @@ refused_records = Counter("freshet_followed_records_refused", "Followed records 
 lag_records = Gauge("freshet_replica_lag_records", "Records behind the ends of the followed topics")
 ready = Gauge("freshet_replica_ready", "1 once the replica has caught up")
 stale = Gauge("freshet_replica_stale", "1 while Kafka is away")
+snapshot_current = Gauge(
+    "freshet_snapshot_current_timestamp_seconds", "The moment up to which the snapshot on disk reflects all, Unix time"
+)
+snapshot_bytes = Gauge("freshet_snapshot_bytes", "Size of the snapshot on disk")
+snapshot_seconds = Gauge("freshet_snapshot_seconds", "How long the last snapshot was written, in the background")
+snapshot_load_seconds = Gauge("freshet_snapshot_load_seconds", "How long the snapshot took to load; 0: none was")
+snapshot_stall = Gauge("freshet_snapshot_stall_seconds", "Longest time that the last snapshot held up requests")
+snapshot_failures = Counter("freshet_snapshot_failures", "Snapshots that could not be written")
+snapshot_discarded = Counter(
+    "freshet_snapshot_discarded", "Snapshots, or states of a replica, that could not be gone on from", ["reason"]
+)
 held = Gauge("freshet_replica_held", "What the replica holds", ["what"])
 model_info = Gauge(
     "freshet_model_info", "1 for the version of each model that requests are answered with", ["name", "version"]

@@ -5,13 +5,16 @@ is known only to the loaders, one for each model.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+import msgspec
 
 from domain.model_shelf import Active, ModelShelf
 from domain.models import Manifest
 from serving import metrics
+from serving.columns import Column, Columns
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +24,14 @@ Loader = Callable[[bytes], object]
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model with what is known of it: one value, so that a reader never sees two versions mixed."""
+    """A model with what is known of it: one value, so that a reader never sees two versions mixed.
+
+    `raw` is its artefact where snapshots are made, else empty.
+    """
 
     model: object
     manifest: Manifest
+    raw: bytes = b""
 
 
 class Models:
@@ -33,8 +40,9 @@ class Models:
     A request takes `loaded` once and works with what it got; a swap is one assignment.
     """
 
-    def __init__(self, loaders: Mapping[str, Loader] | None = None) -> None:
+    def __init__(self, loaders: Mapping[str, Loader] | None = None, keeps_raw: bool = False) -> None:
         self._loaders = dict(loaders or {})
+        self._keeps_raw = keeps_raw
         self._shelf = ModelShelf()
         self._loaded: dict[str, LoadedModel] = {}
         self._wanted: dict[str, str] = {}
@@ -50,6 +58,10 @@ class Models:
     def loaded(self, name: str) -> LoadedModel | None:
         """Returns the same with its manifest."""
         return self._loaded.get(name)
+
+    def versions(self) -> dict[str, str]:
+        """The version of each model that requests are answered with."""
+        return {name: one.manifest.version for name, one in list(self._loaded.items())}
 
     def faults(self) -> dict[str, str]:
         """By model, why the version that should be active is not; empty if all is well."""
@@ -79,10 +91,32 @@ class Models:
         else:
             self._load(active)
 
+    def columns(self) -> Iterator[tuple[str, Column]]:
+        """Gives what a snapshot needs: the active versions. The shelf is not in it: `models` is always read whole."""
+        found = [(one.manifest, one.raw) for one in list(self._loaded.values()) if one.raw]
+        yield "manifests", [msgspec.msgpack.encode(manifest) for manifest, _ in found]
+        yield "artefacts", [raw for _, raw in found]
+
+    def restore(self, columns: Columns) -> None:
+        """Loads what `columns` gave; returns when it is loaded."""
+        for told, raw in zip(columns.strings("manifests"), columns.strings("artefacts"), strict=True):
+            manifest = msgspec.msgpack.decode(told, type=Manifest)
+            if manifest.name in self._loaders:
+                self._wanted[manifest.name] = manifest.version
+                self._load(Active(manifest.name, manifest.version, raw, manifest))
+
+    def clear(self) -> None:
+        """Forgets all, as before the first record."""
+        self._shelf = ModelShelf()
+        self._wanted = {}
+        loaded, self._loaded = self._loaded, {}
+        for name, one in loaded.items():
+            metrics.model_info.remove(name, one.manifest.version)
+
     def _load(self, active: Active) -> None:
         """Swaps to a version, unless by now another one is wanted or this one is loaded."""
         before = self._loaded.get(active.name)
-        if self._wanted[active.name] != active.version:
+        if self._wanted.get(active.name) != active.version:
             return
         if before is None or before.manifest.version != active.version:
             try:
@@ -91,9 +125,9 @@ class Models:
                 self._refusals[active.name] = f"{active.version}: {type(error).__name__}: {error}"
                 _refused(active.name, self._refusals[active.name])
                 return
-            if self._wanted[active.name] != active.version:
+            if self._wanted.get(active.name) != active.version:
                 return
-            self._loaded[active.name] = LoadedModel(model, active.manifest)
+            self._loaded[active.name] = LoadedModel(model, active.manifest, active.raw if self._keeps_raw else b"")
             _swapped(active, before)
         self._refusals.pop(active.name, None)
 

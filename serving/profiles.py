@@ -6,6 +6,7 @@ from typing import Protocol
 
 from domain.codecs import unpack
 from domain.profile import Profile
+from serving.columns import Column, Columns
 
 
 class ProfileStore(Protocol):
@@ -21,6 +22,12 @@ class ProfileStore(Protocol):
 
     def user_ids(self) -> Iterator[str]:
         """The users, in the order in which they came."""
+
+    def columns(self) -> Iterator[tuple[str, Column]]:
+        """Gives what a snapshot needs."""
+
+    def restore(self, columns: Columns | None) -> None:
+        """Takes what `columns` gave, in the place of all that it holds; None for nothing."""
 
 
 class MemoryProfiles:
@@ -51,6 +58,20 @@ class MemoryProfiles:
     def user_ids(self) -> Iterator[str]:
         """The users, in the order in which they came."""
         return iter(self._raw)
+
+    def columns(self) -> Iterator[tuple[str, Column]]:
+        """Gives what a snapshot needs."""
+        held = self._raw.copy()
+        yield "users", (user_id.encode() for user_id in held)
+        yield "profiles", held.values()
+
+    def restore(self, columns: Columns | None) -> None:
+        """Takes what `columns` gave, in the place of all that it holds; None for nothing."""
+        if columns is None:
+            self._raw = {}
+        else:
+            users = (one.decode() for one in columns.strings("users"))
+            self._raw = dict(zip(users, columns.strings("profiles"), strict=True))
 
 
 class ProfileWaiters:

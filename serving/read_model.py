@@ -3,9 +3,12 @@
 The follower feeds it from Kafka, the backtest from files; the request path reads it.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
+
+import msgspec
 
 from domain.clock import Clock, system_clock
 from domain.codecs import unpack
@@ -24,6 +27,7 @@ from learning.signals import ItemSignals
 from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
+from serving.columns import Column, Columns
 from serving.models import Loader, Models
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
 from serving.sequence_space import SequenceSpace
@@ -32,6 +36,14 @@ log = logging.getLogger(__name__)
 
 FOLLOWED = (ITEMS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES, MODELS)
 """The topics that a replica follows."""
+
+
+class Facts(msgspec.Struct):
+    """What a snapshot says beside its rows; see `Catalogue` and `ReadModel`."""
+
+    model_version: str | None
+    other_versions: int
+    learned_to: dict[int, int]
 
 
 class ProfileWatcher(Protocol):
@@ -67,17 +79,16 @@ class ReadModel:
     ) -> None:
         self.settings = settings
         self.types = settings.all_interaction_types()
-        self.catalogue = Catalogue(index, model_version)
-        self.behaviour = Behaviour(self.catalogue)
+        self._own_version = model_version
+        self._take(Catalogue(index, model_version))
         self.profiles = profiles or MemoryProfiles()
         self._features = tuple(features)
         self._ranker = Ranker(features)
         own: dict[str, Loader] = {"ranker": self._load_ranker, "sequence": self._load_sequence}
-        self.models = Models(own | dict(loaders or {}))
+        self.models = Models(own | dict(loaders or {}), keeps_raw=bool(settings.snapshot_path))
         self.waiters = ProfileWaiters(self.profiles)
         self.live = False  # while it restores, ages say nothing about freshness
         self.watcher: ProfileWatcher | None = None
-        self.learned_to: dict[int, int] = {}
         self._clock = clock
         self._appliers: dict[str, Callable[[str, Record], None]] = {
             settings.topic(ITEMS): self._apply_item,
@@ -123,6 +134,47 @@ class ReadModel:
                 now = self._clock()
                 metrics.freshness.observe(max(0, now - profile.arrived_ms) / 1000)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
+
+    def columns(self) -> Iterator[tuple[str, Column]]:
+        """Gives what a snapshot needs beside the index, step by step; nothing may be applied in between."""
+        facts = Facts(self.catalogue.model_version, self.catalogue.other_versions, self.learned_to)
+        yield "facts", [msgspec.json.encode(facts)]
+        for part in (self.catalogue, self.behaviour, self.profiles, self.models):
+            yield from part.columns()
+
+    async def restore(self, index: AnnIndex, columns: Columns) -> None:
+        """Takes the place that `columns` was asked for. Requests are answered meanwhile, from less.
+
+        Args:
+            index: the vectors of that moment.
+            columns: what `columns` gave.
+
+        Raises:
+            SnapshotCorrupt: something is missing; call `clear` then.
+        """
+        facts = msgspec.json.decode(columns.strings("facts")[0], type=Facts)
+        catalogue = Catalogue(index, facts.model_version)
+        catalogue.other_versions = facts.other_versions
+        behaviour = Behaviour(catalogue)
+        await asyncio.to_thread(catalogue.restore, columns)
+        await asyncio.to_thread(behaviour.restore, columns)
+        self._take(catalogue, behaviour, facts.learned_to)
+        await asyncio.to_thread(self.profiles.restore, columns)
+        await asyncio.to_thread(self.models.restore, columns)
+
+    def clear(self) -> None:
+        """Forgets all, as before the first record."""
+        self._take(Catalogue(self.catalogue.index.like(), self._own_version))
+        self.profiles.restore(None)
+        self.models.clear()
+        self.live = False
+
+    def _take(
+        self, catalogue: Catalogue, behaviour: Behaviour | None = None, learned_to: dict[int, int] | None = None
+    ) -> None:
+        """Swaps all that is by row at once, so that no request sees rows of two catalogues."""
+        self.catalogue, self.behaviour = catalogue, behaviour or Behaviour(catalogue)
+        self.learned_to = learned_to or {}
 
     def ranker(self) -> Ranker:
         """Returns the active ranker; before any was learned, one that knows its prior."""

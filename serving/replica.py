@@ -13,6 +13,7 @@ from serving.intake import Intake
 from serving.live_meter import LiveMeter
 from serving.read_model import ReadModel
 from serving.side_effects.exposures import ExposureLog
+from serving.snapshot.snapshots import Snapshots
 
 
 @dataclass
@@ -55,7 +56,8 @@ def build_replica(
     """
     index = FaissIndex(encoder.dimension if encoder else dimension, settings.exact_index_below)
     model = ReadModel(settings, index, encoder.version if encoder else None, clock=clock, features=NAMES)
-    intake = Intake(settings.kafka_options(), settings.intake_timeout_ms)
+    intake = Intake(settings.kafka_options(), settings.intake_timeout_ms, settings.intake_buffer_bytes)
     exposures = ExposureLog(intake, settings.topic(EXPOSURES))
-    follower, meter = Follower(settings, model), LiveMeter(model, clock)
+    snapshots = Snapshots(settings, model, clock) if settings.snapshot_path else None
+    follower, meter = Follower(settings, model, snapshots, clock), LiveMeter(model, clock)
     return Replica(settings, model, follower, intake, exposures, encoder, clock, meter)

@@ -22,11 +22,10 @@ def state_hashes(model: ReadModel) -> dict[str, str]:
     by_id = sorted(catalogue.rows.items())
     items = ((item_id, catalogue.items[row]) for item_id, row in by_id if catalogue.live[row])
     embeddings = ((item_id, catalogue.text_hashes[row].hex()) for item_id, row in by_id if catalogue.vectors[row].any())
-    shares = model.behaviour.shares()
     signals = (
         (item_id, partition, *_told_of(share))
         for item_id, row in by_id
-        for partition, share in sorted(shares.get(row, {}).items())
+        for partition, share in sorted(model.behaviour.shares(row).items())
     )
     profiles = ((one, told) for one in sorted(model.profiles.user_ids()) if (told := _told(model.profiles.get(one))))
     hashes = {

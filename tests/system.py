@@ -54,6 +54,12 @@ class System:
     def _child(self, arguments: list[str], log: Path, variables: dict[str, str]) -> Child:
         return Child(arguments[0], freshet_command(*arguments), log, variables)
 
+    def is_live(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/live").status_code == 200
+        except httpx.TransportError:
+            return False
+
     def is_ready(self) -> bool:
         try:
             return httpx.get(f"{self.url}/health/ready").status_code == 200

@@ -94,8 +94,10 @@ async def _taken(request: Request, name: str, convert: Convert) -> Response:
         raise QueryError(f"at most {replica.settings.max_batch} entries (FRESHET_MAX_BATCH), got {len(entries)}")
     # All at once, so that the batch costs one round trip; each key keeps its order within its partition.
     results = await asyncio.gather(*[_one(replica, name, convert, entry) for entry in entries])
-    if results and all(isinstance(one, BrokerUnavailable) for one in results):
-        raise results[0]  # type: ignore[misc]
+    away = [one for one in results if isinstance(one, BrokerUnavailable)]
+    if away and not any(isinstance(one, EntryResult) and one.accepted for one in results):
+        metrics.events.labels(name, "unavailable").inc(len(away))
+        raise away[0]  # 503: nothing was accepted, and all of it may be sent again
     told = [one if isinstance(one, EntryResult) else EntryResult(accepted=False, error=str(one)) for one in results]
     accepted = sum(one.accepted for one in told)
     metrics.events.labels(name, "accepted").inc(accepted)

@@ -119,7 +119,7 @@ def test_the_most_popular_are_known_without_looking_at_all(behaviour):
     chance = np.random.default_rng(3)
     for step in range(3000):
         name = f"i{chance.zipf(1.3) % 2000}"
-        held = behaviour.shares().get(behaviour._catalogue.row(name), {}).get(0)
+        held = behaviour.shares(behaviour._catalogue.row(name)).get(0)
         behaviour.put(name, 0, share(step, (held.counts[0] if held else 0) + 1, {}))
     popularity = behaviour.popularity[0, : len(behaviour._catalogue)]
     found = popularity[behaviour.heads(0, 100)[1]]

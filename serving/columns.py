@@ -1,0 +1,73 @@
+"""What a snapshot is made of: arrays, and lists of byte strings that are read row by row.
+
+The parts of the read model say what they hold in these, and come back from them; `serving/snapshot` writes
+and reads the files.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.errors import SnapshotCorrupt
+
+Column = NDArray[np.generic] | Iterable[bytes]
+"""An array, or byte strings, which may be made only while they are written."""
+
+
+class Ragged:
+    """Byte strings by their number. None is cut out before it is asked for; never changed."""
+
+    __slots__ = ("_block", "_ends")
+
+    def __init__(self, lengths: NDArray[np.int64], block: bytes) -> None:
+        """Takes the lengths of the strings and the strings, one after another.
+
+        Raises:
+            SnapshotCorrupt: they do not fit each other.
+        """
+        self._ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+        self._block = block
+        if self._ends[-1] != len(block) or (lengths < 0).any():
+            raise SnapshotCorrupt(f"lengths that add up to {self._ends[-1]} for {len(block)} bytes")
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, number: int) -> bytes:
+        return self._block[self._ends[number] : self._ends[number + 1]]
+
+    def __iter__(self) -> Iterator[bytes]:
+        block, start = self._block, 0
+        for end in self._ends[1:].tolist():
+            yield block[start:end]
+            start = end
+
+
+NOTHING = Ragged(np.zeros(0, np.int64), b"")
+"""No strings at all."""
+
+
+class Columns:
+    """What was read of a snapshot, by name."""
+
+    def __init__(self, found: Mapping[str, NDArray[np.generic] | Ragged]) -> None:
+        self._found = found
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        """Returns an array.
+
+        Raises:
+            SnapshotCorrupt: there is none of this name.
+        """
+        found = self._found.get(name)
+        if not isinstance(found, np.ndarray):
+            raise SnapshotCorrupt(f"no array {name}")
+        return found
+
+    def strings(self, name: str) -> Ragged:
+        """Returns byte strings; raises what `array` raises."""
+        found = self._found.get(name)
+        if not isinstance(found, Ragged):
+            raise SnapshotCorrupt(f"no strings {name}")
+        return found
