@@ -13,7 +13,7 @@ from cli.findings import Finding, not_checked, ok, wrong
 from cli.kafka_clients import connected, with_coordinator
 from domain.errors import BrokerUnavailable, ConfigError
 from domain.settings import KafkaSettings
-from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEMS, USERS, faults
+from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEMS, STREAM_GROUP, USERS, faults
 from stream.topic_admin import REMEDY, describe_topics, specs_of
 
 READABLE_API = (2, 2)
@@ -22,7 +22,6 @@ question has a field that kafka-python 3.0.12 cannot read. Apache Kafka 4 speaks
 
 REQUEST_TIMEOUT_MS = 5_000
 REPLICA_TIMEOUT_S = 3.0
-STREAM = "freshet-stream"
 
 
 def check_kafka(settings: KafkaSettings) -> Iterator[Finding]:
@@ -100,7 +99,7 @@ def _topics(settings: KafkaSettings, found: list[str]) -> Finding:
 
 
 def _workers(admin: Any, settings: KafkaSettings, partitions: Mapping[str, int]) -> Finding:  # noqa: ANN401
-    group = settings.topic(STREAM)
+    group = settings.topic(STREAM_GROUP)
     committed = with_coordinator(admin.list_group_offsets, [group])[group]
     lags = {}
     for name in (INTERACTIONS, USERS, ITEMS):

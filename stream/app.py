@@ -10,7 +10,7 @@ from faust.types import TP
 from prometheus_client import start_http_server
 
 from domain.settings import StreamSettings, effective
-from domain.topics import INTERACTIONS, ITEMS, USERS
+from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP, USERS
 from embeddings.encoder import TextEncoder
 from stream import metrics
 from stream.agents import Agents, Handler, consume
@@ -21,14 +21,12 @@ from stream.restore import restore_partition, restore_text_hashes
 
 log = logging.getLogger(__name__)
 
-GROUP = "freshet-stream"
-
 
 def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     """Returns the worker's Faust app. Nothing connects before it is started."""
     options = settings.kafka_options()
     app = BatchApp(
-        settings.topic(GROUP),
+        settings.topic(STREAM_GROUP),
         broker=[f"kafka://{server}" for server in options["bootstrap_servers"]],
         broker_credentials=_credentials(settings, options),
         broker_commit_interval=settings.commit_interval_s,

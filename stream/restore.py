@@ -16,14 +16,15 @@ from stream.partition_state import PartitionState
 
 log = logging.getLogger(__name__)
 
+Restorer = Callable[[str, bytes | None], None]
 
-async def restore_partition(settings: KafkaSettings, partition: int) -> PartitionState:
-    """Reads the profiles and the signals that the partition's owners have written so far."""
+
+async def restore_partition(settings: KafkaSettings, partition: int, signals: bool = True) -> PartitionState:
+    """Reads the profiles and, if asked, the signals that the partition's owners have written so far."""
     state = PartitionState()
-    restorers = {
-        settings.topic(USER_PROFILES): state.restore_profile,
-        settings.topic(ITEM_SIGNALS): state.restore_signals,
-    }
+    restorers: dict[str, Restorer] = {settings.topic(USER_PROFILES): state.restore_profile}
+    if signals:
+        restorers[settings.topic(ITEM_SIGNALS)] = state.restore_signals
 
     def apply(records: Sequence[Record]) -> None:
         for record in records:
@@ -40,17 +41,28 @@ async def restore_partition(settings: KafkaSettings, partition: int) -> Partitio
 
 async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
     """Reads which text of each item of the partition has been embedded, and by which model."""
-    hashes: dict[str, bytes] = {}
+    return await _restore_embeddings(settings, partition, lambda raw: unpack(raw, ItemEmbedding).text_hash)
+
+
+async def restore_embeddings(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
+    """Reads the embeddings of the partition's items as they lie in the topic."""
+    return await _restore_embeddings(settings, partition, lambda raw: raw)
+
+
+async def _restore_embeddings(
+    settings: KafkaSettings, partition: int, kept: Callable[[bytes], bytes]
+) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
 
     def apply(records: Sequence[Record]) -> None:
         for record in records:
             if record.key is not None and record.value is not None:
-                hashes[record.key.decode()] = unpack(record.value, ItemEmbedding).text_hash
+                found[record.key.decode()] = kept(record.value)
             elif record.key is not None:
-                hashes.pop(record.key.decode(), None)
+                found.pop(record.key.decode(), None)
 
     await _read(settings, [TopicPartition(settings.topic(ITEM_EMBEDDINGS), partition)], apply)
-    return hashes
+    return found
 
 
 async def _read(
