@@ -84,11 +84,11 @@ async def make_plan(
         BrokerUnavailable: Kafka stopped giving what it has.
     """
     async with SpanReader(settings) as reader:
-        held = {
-            (name, partition): span
-            for name in SOURCES
-            for partition, span in (await reader.bounds(settings.topic(name), settings.partitions)).items()
-        }
+        held: dict[Place, Span] = {}
+        for name in SOURCES:
+            for partition, span in (await reader.bounds(settings.topic(name), settings.partitions)).items():
+                # What has been committed is there, even if the broker does not say so.
+                held[name, partition] = Span(span.start, max(span.stop, live.get((name, partition), 0)))
         if not live and any(span.count for span in held.values()):
             raise ConfigError(
                 "no worker of the live generation has ever committed, so there is nothing to rebuild beside it;"

@@ -64,12 +64,14 @@ class SpanReader:
         Raises:
             BrokerUnavailable: Kafka gives no more, though there should be.
         """
+        if not span.count:
+            return
         place = TopicPartition(topic, partition)
         self._consumer.assign([place])
         self._consumer.seek(place, span.start)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + STALL_S
-        while span.count and await self._consumer.position(place) < span.stop:
+        while await self._consumer.position(place) < span.stop:
             for records in (await self._consumer.getmany(timeout_ms=200)).values():
                 for batch in _batches([one for one in records if one.offset < span.stop]):
                     yield batch

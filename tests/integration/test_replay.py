@@ -319,7 +319,6 @@ def test_what_retention_has_deleted_is_warned_of(settings: KafkaSettings, overri
 
 
 def test_a_switch_while_events_flow_loses_nothing_and_counts_nothing_twice(lived: Lived, encoder):
-    lived.system.start_replica(search=False)
     enough = threading.Event()
     flowing = threading.Thread(target=flow, args=(lived, enough))
     flowing.start()
