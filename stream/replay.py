@@ -130,9 +130,9 @@ class _Run:
 
     async def partition(self, partition: int) -> None:
         """Replays one partition of each source; its state is given up afterwards."""
-        if self._span(INTERACTIONS, partition).count or self._span(USERS, partition).count:
-            await self._profiles(partition)
-            await self._forget(partition, await self._users.get(partition))
+        await self._profiles(partition)
+        # Even if nothing is left to replay: an earlier run may have been killed just before this.
+        await self._forget(partition, await self._users.get(partition))
         if self._span(ITEMS, partition).count:
             await self._embeddings(partition)
         for name in SOURCES:

@@ -333,7 +333,7 @@ def test_a_switch_while_events_flow_loses_nothing_and_counts_nothing_twice(lived
     lived.settle("next")
     assert lived.hashes("next") == lived.hashes()
     assert lived.worker.status() is None
-    lived.worker.stop()
+    lived.worker.kill()
     with Client(lived.system.url) as client:
         click = Interaction(event_id="last", type="click", user_id="ann", item_id="i2", event_time=system_clock())
         token = client.send_events([click])[0].token
