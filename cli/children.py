@@ -74,6 +74,11 @@ class Child:
             os.kill(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
+    def terminate(self) -> None:
+        """Asks it to end, and does not wait."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
     def wait(self) -> int:
         """Waits until it ends by itself and returns its exit status."""
         return self._process.wait()
@@ -81,7 +86,7 @@ class Child:
     def stop(self, patience_s: float = 15.0) -> None:
         """Asks it to end, and ends it where it does not. Stopping twice does nothing."""
         if self._process.poll() is None:
-            self._process.terminate()
+            self.terminate()
             try:
                 self._process.wait(patience_s)
             except subprocess.TimeoutExpired:

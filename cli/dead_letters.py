@@ -12,7 +12,7 @@ import typer
 
 from cli.letters import Letter, find_letter, printable, read_letters
 from cli.replaying import replay_letters
-from domain.records import bytes_preview
+from domain.records import MAX_EPOCH_MS, bytes_preview
 from domain.settings import KafkaSettings, load_settings
 
 app = typer.Typer(help="What the workers refused, and sending it again.", no_args_is_help=True)
@@ -29,10 +29,10 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line; raw_base64 is the record.")] = False,
 ) -> None:
     """List the newest dead letters, the newest last: PARTITION OFFSET, when, reason, where it came from."""
-    letters = read_letters(load_settings(KafkaSettings), newest=None if reason else last)
-    found = heapq.nlargest(
-        last, _of_reason(letters, reason), key=lambda one: (one.failed_at_ms, one.partition, one.offset)
-    )
+    settings = load_settings(KafkaSettings)
+    found = [] if reason else _newest(last, read_letters(settings, newest=last))
+    if len(found) < last:  # what else lies there may have taken their places
+        found = _newest(last, _of_reason(read_letters(settings), reason))
     for letter in reversed(found):
         typer.echo(_json(letter) if as_json else _lines(letter))
     if not found and not as_json:
@@ -81,10 +81,10 @@ def replay(
     """Send dead letters again, raw and under their own key, to the topic they came from.
 
     Mend the cause first: what is refused again comes back as a new dead letter, and many of those stop the
-    workers (FRESHET_DEAD_LETTER_MAX_SHARE).
+    workers (FRESHET_DEAD_LETTER_MAX_SHARE, FRESHET_DEAD_LETTER_MAX_IN_A_ROW).
 
-    Each letter is sent at least once. A later replay leaves out what an earlier one sent: Kafka remembers
-    that as a consumer group's offsets, by default for 7 days. Interactions sent twice are harmless all the
+    Each letter is sent at least once. A later replay leaves out what an earlier one sent: a mark among the
+    dead letters says so, and is kept as long as they are. Interactions sent twice are harmless all the
     same, because the same event_id never counts twice. Of an item the last record wins, and user changes
     apply in the order of the topic: there an old letter undoes what came after it, so look before you
     replay those.
@@ -96,6 +96,10 @@ def replay(
     typer.echo(f"{total:,} letter{'s' * (total != 1)} {verb} to {topic}{f': {reasons}' if reasons else ''}")
     for why, number in told.left.most_common():
         typer.echo(f"{number:,} left alone: {why}")
+
+
+def _newest(last: int, letters: Iterator[Letter]) -> list[Letter]:
+    return heapq.nlargest(last, letters, key=lambda one: (one.failed_at_ms, one.partition, one.offset))
 
 
 def _of_reason(letters: Iterator[Letter], reason: str | None) -> Iterator[Letter]:
@@ -136,5 +140,5 @@ def _preview(raw: bytes | None) -> str:
 
 
 def _time(letter: Letter) -> str:
-    moment = datetime.fromtimestamp(letter.failed_at_ms / 1000, UTC)
+    moment = datetime.fromtimestamp(min(max(letter.failed_at_ms, 0), MAX_EPOCH_MS) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,6 +1,6 @@
 """`freshet doctor`: what is wrong with a set-up, check by check, and what to do."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,18 +15,22 @@ from domain.settings import ServingSettings
 
 def doctor(
     url: Annotated[
-        str | None,
-        typer.Option(help="A replica that must be running; else one is looked for on this machine's FRESHET_PORT."),
+        list[str] | None,
+        typer.Option(
+            help="A replica that must be running, may be given several times; else one is looked for on this "
+            "machine's FRESHET_PORT."
+        ),
     ] = None,
 ) -> None:
     """Say what is wrong with this set-up, one line a check, and what to do about it.
 
     Checked are the settings, Python and its packages, the text encoder's files, Kafka, its topics, the
-    workers and how far behind they are, the dead letters, the replica, its port. Nothing is changed.
+    workers, how far behind they are and how long the oldest record waits, the dead letters and their share of
+    the last hour's records, the replicas and how stale they are, the port. Nothing is changed.
     Exit code 0 if nothing is wrong, 1 otherwise.
     """
     faults = 0
-    for finding in findings(url):
+    for finding in findings(url or []):
         typer.echo(finding.line())
         faults += finding.state == "wrong"
     if faults:
@@ -35,7 +39,7 @@ def doctor(
     typer.echo("Nothing is wrong.")
 
 
-def findings(url: str | None) -> Iterator[Finding]:
+def findings(urls: Sequence[str]) -> Iterator[Finding]:
     """Makes every check, one after another, whatever the others found."""
     yield check_settings()
     yield check_python()
@@ -47,10 +51,13 @@ def findings(url: str | None) -> Iterator[Finding]:
         return
     yield check_encoder(settings.embedding_model)
     yield from check_kafka(settings)
-    replica = check_replica(url or f"http://127.0.0.1:{settings.port}", must_run=url is not None)
-    yield replica
-    if replica.state == "not checked":  # nothing listens, so one could be started
-        yield check_port(settings.host, settings.port)
+    for url in urls:
+        yield check_replica(url, must_run=True)
+    if not urls:
+        replica = check_replica(f"http://127.0.0.1:{settings.port}", must_run=False)
+        yield replica
+        if replica.state == "not checked":  # nothing listens, so one could be started
+            yield check_port(settings.host, settings.port)
 
 
 def _readable_settings() -> ServingSettings | None:

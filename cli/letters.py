@@ -1,4 +1,8 @@
-"""The dead letters as they lie in Kafka, read without a consumer group: nothing is committed, nobody rebalances."""
+"""The dead letters as they lie in Kafka, read without a consumer group: nothing is committed, nobody rebalances.
+
+Between them lie marks: records that say how far a replay has come. They are younger than the letters they
+speak of, so Kafka keeps them at least as long.
+"""
 
 import re
 import time
@@ -6,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from cli.kafka_clients import connected
@@ -19,6 +24,18 @@ STALL_S = 20.0
 WHOLE_FETCHES = 1_000_000
 """Records a poll may return. The embedded broker reports the first record of its last batch plus one as a
 partition's end, so a fetch must come out whole or the rest of that batch is missed."""
+
+
+MARK_HEADER = "freshet-replayed"
+"""On a mark; the value is a Mark in JSON."""
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """The letters of one topic and reason that lie in the mark's own partition below an offset were replayed."""
+
+    topic: str
+    reason: str
+    below: int
 
 
 @dataclass(frozen=True)
@@ -61,11 +78,15 @@ def read_letters(settings: KafkaSettings, newest: int | None = None) -> Iterator
         BrokerUnavailable: no broker answered, or it stopped answering.
         TopicError: the topic is missing.
     """
-    with _consumer(settings) as consumer:
-        starts, ends = _bounds(consumer, settings)
-        if newest is not None:
-            starts = {one: max(start, ends[one] - newest) for one, start in starts.items()}
-        yield from _read(consumer, starts, ends)
+    yield from map(_letter, (record for record in _records(settings, newest) if _mark(record) is None))
+
+
+def read_marks(settings: KafkaSettings) -> Iterator[tuple[int, Mark]]:
+    """Gives each mark with its partition; raises as `read_letters`."""
+    for record in _records(settings):
+        mark = _mark(record)
+        if mark is not None:
+            yield record.partition, mark
 
 
 def find_letter(settings: KafkaSettings, partition: int, offset: int) -> Letter:
@@ -80,15 +101,23 @@ def find_letter(settings: KafkaSettings, partition: int, offset: int) -> Letter:
         starts, ends = _bounds(consumer, settings)
         if place in starts and starts[place] < ends[place]:
             start = min(max(offset, starts[place]), ends[place] - 1)  # the end may be reported too low
-            for letter in _read(consumer, {place: start}, {place: ends[place]}):
-                if letter.offset == offset:
-                    return letter
+            for record in _read(consumer, {place: start}, {place: ends[place]}):
+                if record.offset == offset and _mark(record) is None:
+                    return _letter(record)
     raise QueryError(f"no dead letter at {partition}@{offset}; `freshet dead-letters list` shows where they lie")
 
 
 def printable(text: str) -> str:
     """Escapes what a terminal might take for a command."""
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
+def _records(settings: KafkaSettings, newest: int | None = None) -> Iterator[Any]:
+    with _consumer(settings) as consumer:
+        starts, ends = _bounds(consumer, settings)
+        if newest is not None:
+            starts = {one: max(start, ends[one] - newest) for one, start in starts.items()}
+        yield from _read(consumer, starts, ends)
 
 
 def _consumer(settings: KafkaSettings) -> Any:  # noqa: ANN401 - kafka-python has no types
@@ -112,17 +141,28 @@ def _bounds(consumer: Any, settings: KafkaSettings) -> tuple[dict[Any, int], dic
     return consumer.beginning_offsets(partitions), consumer.end_offsets(partitions)
 
 
-def _read(consumer: Any, starts: Mapping[Any, int], ends: Mapping[Any, int]) -> Iterator[Letter]:  # noqa: ANN401
+def _read(consumer: Any, starts: Mapping[Any, int], ends: Mapping[Any, int]) -> Iterator[Any]:  # noqa: ANN401
     consumer.assign(list(starts))
     for partition, start in starts.items():
         consumer.seek(partition, start)
     deadline = time.monotonic() + STALL_S
     while any(consumer.position(one) < ends[one] for one in starts):
         for records in consumer.poll(timeout_ms=500).values():
-            yield from map(_letter, records)
+            yield from records
             deadline = time.monotonic() + STALL_S
         if time.monotonic() > deadline:
             raise BrokerUnavailable(f"Kafka gave no dead letters for {STALL_S:g} s, though there are more; try again")
+
+
+def _mark(record: Any) -> Mark | None:  # noqa: ANN401
+    """What a mark says; None for a letter."""
+    for name, raw in record.headers:
+        if name == MARK_HEADER and raw:
+            try:
+                return msgspec.json.decode(raw, type=Mark)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                return None
+    return None
 
 
 def _letter(record: Any) -> Letter:  # noqa: ANN401

@@ -1,17 +1,16 @@
 """Sends dead letters again to the topic they came from, and remembers which."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafka import KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient
-from kafka.errors import NoError
-from kafka.structs import OffsetAndMetadata
+import msgspec
+from kafka import KafkaProducer
 
-from cli.kafka_clients import connected, with_coordinator
-from cli.letters import Letter, read_letters
+from cli.kafka_clients import connected
+from cli.letters import MARK_HEADER, Letter, Mark, read_letters, read_marks
 from domain.errors import DeliveryError
 from domain.settings import KafkaSettings
 from domain.topics import DEAD_LETTERS
@@ -36,44 +35,37 @@ class Replay:
 
 
 class Marks:
-    """How far the letters of each reason have been replayed to one topic.
+    """How far the letters of each reason have been replayed to one topic; kept among the letters themselves."""
 
-    They are the committed offsets of consumer groups that nobody joins, one for each reason, so a replay
-    of one reason leaves the others as they were. Kafka forgets them as it forgets any group's.
-    """
-
-    def __init__(self, admin: Any, settings: KafkaSettings, topic: str) -> None:  # noqa: ANN401
-        self._admin = admin
-        self._dead_letters = settings.topic(DEAD_LETTERS)
-        self._group = f"{settings.topic('freshet-dead-letters')}-{topic}"
-        self._known: dict[str, dict[int, int]] = {}
-        self._reached: dict[str, dict[int, int]] = defaultdict(dict)
+    def __init__(self, settings: KafkaSettings, topic: str) -> None:
+        self._settings = settings
+        self._topic = topic
+        self._known: dict[tuple[int, str], int] = {}
+        self._reached: dict[tuple[int, str], int] = {}
+        for partition, mark in read_marks(settings):
+            if mark.topic == topic:
+                place = partition, mark.reason
+                self._known[place] = max(mark.below, self._known.get(place, 0))
 
     def passed(self, letter: Letter) -> bool:
         """Whether an earlier replay sent this letter."""
-        if letter.reason not in self._known:
-            self._known[letter.reason] = self._committed(letter.reason)
-        return letter.offset < self._known[letter.reason].get(letter.partition, 0)
+        return letter.offset < self._known.get((letter.partition, letter.reason), 0)
 
     def reach(self, letter: Letter) -> None:
         """Notes that a letter is being sent; letters come in order within a partition."""
-        self._reached[letter.reason][letter.partition] = letter.offset + 1
+        self._reached[letter.partition, letter.reason] = letter.offset + 1
 
     def save(self) -> None:
-        """Commits what has been reached. Call it when Kafka has all of it."""
-        for reason, offsets in self._reached.items():
-            with_coordinator(self._commit, reason, offsets)
+        """Writes down what has been reached. Call it when Kafka has all of it.
 
-    def _committed(self, reason: str) -> dict[int, int]:
-        group = f"{self._group}-{reason}"
-        offsets = with_coordinator(self._admin.list_group_offsets, [group])[group]
-        return {place.partition: at.offset for place, at in offsets.items() if place.topic == self._dead_letters}
-
-    def _commit(self, reason: str, offsets: dict[int, int]) -> None:
-        wanted = {TopicPartition(self._dead_letters, one): OffsetAndMetadata(at, "", -1) for one, at in offsets.items()}
-        for error in self._admin.alter_group_offsets(f"{self._group}-{reason}", wanted).values():
-            if error is not NoError:
-                raise error()
+        Raises:
+            DeliveryError: Kafka did not take it; the next replay sends these letters again.
+        """
+        dead_letters = self._settings.topic(DEAD_LETTERS)
+        with _producer(self._settings) as send:
+            for (partition, reason), below in self._reached.items():
+                said = msgspec.json.encode(Mark(self._topic, reason, below))
+                send(dead_letters, partition=partition, value=b"", headers=[(MARK_HEADER, said)])
 
 
 def replay_letters(settings: KafkaSettings, topic: str, reason: str | None, dry_run: bool) -> Replay:
@@ -87,14 +79,19 @@ def replay_letters(settings: KafkaSettings, topic: str, reason: str | None, dry_
         DeliveryError: Kafka did not take all; the next replay sends all of them again.
     """
     told = Replay()
-    with connected(KafkaAdminClient, settings) as admin:
-        marks = Marks(admin, settings, topic)
-        chosen = _chosen(settings, settings.topic(topic), reason, marks, told)
-        if dry_run:
-            told.replayed.update(letter.reason for letter in chosen)
-        else:
-            _send(settings, chosen, marks, told)
-            marks.save()
+    marks = Marks(settings, settings.topic(topic))
+    chosen = _chosen(settings, settings.topic(topic), reason, marks, told)
+    if dry_run:
+        told.replayed.update(letter.reason for letter in chosen)
+        return told
+    with _producer(settings) as send:
+        for letter in chosen:
+            # kafka-python sends no header without a value; an empty one says as little
+            headers = [(name, raw or b"") for name, raw in letter.headers]
+            send(letter.topic, key=letter.key, value=letter.value, headers=headers)
+            told.replayed[letter.reason] += 1
+            marks.reach(letter)
+    marks.save()
     return told
 
 
@@ -112,8 +109,11 @@ def _chosen(settings: KafkaSettings, topic: str, reason: str | None, marks: Mark
             yield letter
 
 
-def _send(settings: KafkaSettings, letters: Iterator[Letter], marks: Marks, told: Replay) -> None:
+@contextmanager
+def _producer(settings: KafkaSettings) -> Iterator[Callable[..., None]]:
+    """Gives a function that sends; at the end Kafka has confirmed all, or DeliveryError is raised."""
     failures: list[BaseException] = []
+    sent = 0
     options = {
         "acks": "all",
         "enable_idempotence": True,
@@ -122,14 +122,15 @@ def _send(settings: KafkaSettings, letters: Iterator[Letter], marks: Marks, told
     }
     timeouts = {"delivery_timeout_ms": DELIVERY_MS, "request_timeout_ms": 10_000, "max_block_ms": BLOCK_MS}
     with connected(KafkaProducer, settings, **options, **timeouts) as producer:
-        for letter in letters:
-            producer.send(letter.topic, key=letter.key, value=letter.value, headers=list(letter.headers)).add_errback(
-                failures.append
-            )
-            told.replayed[letter.reason] += 1
-            marks.reach(letter)
-            if told.replayed.total() % ON_THEIR_WAY == 0:
+
+        def send(topic: str, **record: Any) -> None:  # noqa: ANN401 - as kafka-python takes it
+            nonlocal sent
+            producer.send(topic, **record).add_errback(failures.append)
+            sent += 1
+            if sent % ON_THEIR_WAY == 0:
                 producer.flush()
+
+        yield send
         producer.flush()  # ends after DELIVERY_MS at the latest
     if failures:
-        raise DeliveryError(f"Kafka did not take {len(failures):,} of {told.replayed.total():,} letters: {failures[0]}")
+        raise DeliveryError(f"Kafka did not take {len(failures):,} of {sent:,} letters: {failures[0]}")

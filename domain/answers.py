@@ -103,6 +103,19 @@ class BatchResult(msgspec.Struct, frozen=True, kw_only=True):
     results: list[EntryResult]
 
 
+class Readiness(msgspec.Struct, frozen=True, kw_only=True):
+    """How a replica is. `stale` while Kafka is away; `unheard_s` says since when, in seconds.
+
+    `lag_records` is how far it is behind the topics, `holds` counts what it has in memory.
+    """
+
+    ready: bool
+    stale: bool
+    unheard_s: float
+    lag_records: int
+    holds: dict[str, int]
+
+
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
     """An error, as RFC 9457 has it."""
 

@@ -135,6 +135,13 @@ class StreamSettings(KafkaSettings):
         le=300,
         description="seconds without a sign of life after which Kafka gives a worker's partitions to others",
     )
+    stuck_after_s: float = Field(
+        120.0,
+        ge=5,
+        le=3600,
+        description="seconds without a step, while records wait and Kafka answers, after which a worker ends itself "
+        "to be started again",
+    )
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="port of the worker's own /metrics; 0: none")
     worker_metrics_host: str = Field("127.0.0.1", description="address that the worker's /metrics binds to")
     dead_letter_max_share: float = Field(
@@ -143,6 +150,12 @@ class StreamSettings(KafkaSettings):
         le=1,
         description="share of the last 1,000 records above which dead letters stop the worker: rather the code "
         "or its settings are wrong than the data",
+    )
+    dead_letter_max_in_a_row: int = Field(
+        200,
+        ge=0,
+        description="how many records of a topic in a row may become dead letters before the worker stops; "
+        "0: any number",
     )
 
 

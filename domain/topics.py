@@ -36,6 +36,9 @@ DAY_MS = 86_400_000
 TOMBSTONE_MS = DAY_MS
 """How long a deletion stays readable; a replica's snapshot older than this would bring deleted keys back."""
 
+COMPACTION_LAG_MS = 3_600_000
+"""How long an overwritten value stays readable: a worker that takes over the partition can mend a zombie's write."""
+
 
 @dataclass(frozen=True)
 class TopicSpec:
@@ -59,6 +62,7 @@ class TopicSpec:
             "delete.retention.ms": str(TOMBSTONE_MS),
             "segment.ms": "3600000",
             "min.cleanable.dirty.ratio": "0.2",
+            "min.compaction.lag.ms": str(COMPACTION_LAG_MS),
         }
 
 

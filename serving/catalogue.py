@@ -28,6 +28,7 @@ class Catalogue:
         published_ms, expires_ms: (capacity,) int64; an item without `published_at` counts from when its
             record first came; one without `expires_at` never expires.
         vectors: (capacity, D) float32, unit rows; zero where an item has no text or is not embedded yet.
+        text_hashes: what each row's vector was made of, the embedding's `text_hash`; for the state hash.
         tie: (capacity,) uint32, a hash of the id: equal scores are ordered by it, the same on every replica.
         index: nearest neighbours over the rows that have a vector.
         by_category: rows of each category.
@@ -49,6 +50,7 @@ class Catalogue:
         self.expires_ms = np.full(FIRST_CAPACITY, NEVER_MS, np.int64)
         self.tie = np.zeros(FIRST_CAPACITY, np.uint32)
         self.vectors = np.zeros((FIRST_CAPACITY, index.dimension), np.float32)
+        self.text_hashes: dict[int, bytes] = {}
         self.by_category: dict[str, set[int]] = defaultdict(set)
         self.categories: dict[str, int] = {}
         self.category_ids = np.zeros((FIRST_CAPACITY, CATEGORIES_LOOKED_AT), np.int32)
@@ -109,6 +111,7 @@ class Catalogue:
         row = self.row(item_id)
         self.vector_changes.append(row)
         vector = to_vector(embedding) if embedding is not None else None
+        self.text_hashes[row] = embedding.text_hash if embedding is not None else b""
         if vector is None:
             self.vectors[row] = 0
             self.index.remove(np.array([row]))

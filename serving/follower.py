@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,6 +33,7 @@ class Follower:
         ready: set once the ends seen at the start have been reached; never unset.
         stale: the broker does not answer; what is in memory goes on being served.
         lag: records between what has been applied and the ends.
+        heard_s: when the broker last answered; monotonic seconds.
     """
 
     def __init__(self, settings: KafkaSettings, model: ReadModel) -> None:
@@ -42,6 +43,7 @@ class Follower:
         self.ready = asyncio.Event()
         self.stale = False
         self.lag = 0
+        self.heard_s = monotonic()
 
     async def start(self) -> None:
         """Begins to follow, in the background; a broker that is away is waited for."""
@@ -63,6 +65,9 @@ class Follower:
             except (KafkaError, OSError, TopicError) as error:
                 self._set_stale(True)
                 log.warning("cannot follow Kafka yet (%s); trying again in %.1f s", error, pause_s)
+            except Exception:  # a replica that stopped following without a word would look well for ever
+                self._set_stale(True)
+                log.exception("following Kafka failed; trying again in %.1f s", pause_s)
             finally:
                 await consumer.stop()
             await asyncio.sleep(pause_s)
@@ -96,6 +101,7 @@ class Follower:
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))
                 metrics.lag_records.set(self.lag)
+                self.heard_s = monotonic()
                 self._set_stale(False)
             except (KafkaError, OSError, TimeoutError):
                 self._set_stale(True)

@@ -21,6 +21,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     answers.FoundItems,
     answers.ProfileAnswer,
     answers.BatchResult,
+    answers.Readiness,
     answers.Problem,
 )
 

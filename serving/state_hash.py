@@ -2,7 +2,8 @@
 
 Log coordinates (offsets, arrival times) are left out: a producer that sent an event twice moves them, and
 means nothing by it. Sums of decayed weights are rounded to six digits: where partitions interleave
-differently the last bits may differ.
+differently the last bits may differ. Of an embedding counts which text it was made of, and by which model: a
+vector's own third digit depends on what went through the encoder together with it.
 """
 
 import hashlib
@@ -20,9 +21,7 @@ def state_hashes(model: ReadModel) -> dict[str, str]:
     catalogue = model.catalogue
     by_id = sorted(catalogue.rows.items())
     items = ((item_id, catalogue.items[row]) for item_id, row in by_id if catalogue.live[row])
-    embeddings = (
-        (item_id, catalogue.vectors[row].round(3).tolist()) for item_id, row in by_id if catalogue.vectors[row].any()
-    )
+    embeddings = ((item_id, catalogue.text_hashes[row].hex()) for item_id, row in by_id if catalogue.vectors[row].any())
     shares = model.behaviour.shares()
     signals = (
         (item_id, partition, *_told_of(share))

@@ -13,24 +13,23 @@ from typing import Any
 import msgspec
 
 from domain.codecs import pack
-from domain.errors import EventError
-from domain.log_reader import Record
+from domain.interactions import Interaction
+from domain.log_reader import Headers, Record
 from domain.settings import StreamSettings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.encoder import TextEncoder
 from embeddings.item_embedding import text_hash
 from stream import metrics
-from stream.dead_letters import DeadLetterGuard, dead_letter
+from stream.dead_letters import DeadLetterGuard, Refused, TooManyDeadLetters, dead_letter
 from stream.item_embedder import embed, needs_embedding, read_items
 from stream.outbox import Effects, Outbox, Write, leave
 from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
-from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions
+from stream.profile_updates import Rules, apply_interactions, sent_on
 from stream.user_changes import apply_user_changes
 
 log = logging.getLogger(__name__)
 
-Refused = Sequence[tuple[Record, EventError]]
 Handler = Callable[[int, Sequence[Record]], Coroutine[Any, Any, None]]
 
 
@@ -51,14 +50,14 @@ class Agents:
         self._users = users
         self._items = items
         self._rules = Rules(settings.all_interaction_types(), settings.profile_size)
-        self._guard = DeadLetterGuard(settings.dead_letter_max_share)
+        self._guard = DeadLetterGuard(settings.dead_letter_max_share, settings.dead_letter_max_in_a_row)
 
     async def interactions(self, partition: int, records: Sequence[Record]) -> None:
         """Updates profiles and signals."""
         state = await self._users.get(partition)
         outcome = apply_interactions(state, records, self._rules)
         signals = self._settings.topic(ITEM_SIGNALS)
-        forwarded = [self._sent_again(one.user_id, _key(record), one) for record, one in outcome.forwarded]
+        forwarded = [self._sent_again(record.headers, _key(record), one) for record, one in outcome.forwarded]
         shares = [Write(signals, item.encode(), pack(one), partition) for item, one in outcome.signals.items()]
         await self._put(records, outcome.refused, [*forwarded, *shares], outcome.profiles)
         for (kind, became), count in outcome.counted.items():
@@ -67,7 +66,7 @@ class Agents:
     async def user_changes(self, partition: int, records: Sequence[Record]) -> None:
         """Erases, merges, opts out and in."""
         outcome = apply_user_changes(await self._users.get(partition), records)
-        moved = [self._sent_again(one.user_id, guest, one) for guest, one in outcome.moved]
+        moved = [self._sent_again((), guest, one) for guest, one in outcome.moved]
         await self._put(records, outcome.refused, moved, outcome.profiles)
 
     async def items(self, partition: int, records: Sequence[Record]) -> None:
@@ -98,17 +97,17 @@ class Agents:
         topic, partition = self._settings.topic(USER_PROFILES), records[0].partition
         # Into the partition of the same number, whatever the key's hash: what the owner restores is what it wrote.
         then = [Write(topic, user.encode(), raw, partition) for user, raw in profiles.items()]
-        metrics.profile_bytes.inc(sum(map(len, profiles.values())))
         for record, error in refused:
             metrics.dead_letters.labels(record.topic, error.reason).inc()
             log.warning("dead letter %s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+        self._guard.saw(records, refused)
+        metrics.profile_bytes.inc(sum(map(len, profiles.values())))
         await self._outbox.put(Effects([*dead, *first], then))
-        self._guard.saw(len(records) - len(refused), len(refused))
 
-    def _sent_again(self, user_id: str, guest: str, interaction: msgspec.Struct) -> Write:
+    def _sent_again(self, headers: Headers, guest: str, interaction: Interaction) -> Write:
         topic = self._settings.topic(INTERACTIONS)
-        headers = [(MERGED_HEADER, guest.encode())]
-        return Write(topic, user_id.encode(), msgspec.json.encode(interaction), headers=headers)
+        key, value = interaction.user_id.encode(), msgspec.json.encode(interaction)
+        return Write(topic, key, value, headers=sent_on(headers, guest))
 
 
 async def consume(name: str, stream: Any, handle: Handler) -> None:  # noqa: ANN401
@@ -121,6 +120,8 @@ async def consume(name: str, stream: Any, handle: Handler) -> None:  # noqa: ANN
             await handle(records[0].partition, records)
         except asyncio.CancelledError:
             raise
+        except TooManyDeadLetters as error:  # its message says it all
+            leave(f"the {name} agent stopped: {error}", with_traceback=False)
         except BaseException:
             leave(f"the {name} agent failed on {records[0].topic}/{records[0].partition}@{records[0].offset}")
         metrics.batch_records.labels(name).observe(len(records))

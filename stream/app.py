@@ -10,14 +10,17 @@ from faust.types import TP
 from prometheus_client import start_http_server
 
 from domain.settings import StreamSettings, effective
-from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP, USERS
+from domain.topics import INTERACTIONS, ITEMS, USERS
 from embeddings.encoder import TextEncoder
 from stream import metrics
 from stream.agents import Agents, Handler, consume
+from stream.backlog import GROUP
 from stream.batching import BatchApp
+from stream.membership import Membership
 from stream.outbox import Outbox
 from stream.owned_partitions import OwnedPartitions
 from stream.restore import restore_partition, restore_text_hashes
+from stream.watchdog import Steps, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +29,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     """Returns the worker's Faust app. Nothing connects before it is started."""
     options = settings.kafka_options()
     app = BatchApp(
-        settings.topic(STREAM_GROUP),
+        settings.topic(GROUP),
         broker=[f"kafka://{server}" for server in options["bootstrap_servers"]],
         broker_credentials=_credentials(settings, options),
         broker_commit_interval=settings.commit_interval_s,
@@ -42,12 +45,14 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         datadir=tempfile.mkdtemp(prefix="freshet-faust-"),  # Faust wants a folder; nothing of ours is in it
         autodiscover=False,
     )
-    outbox = Outbox(options)
-    users = OwnedPartitions(lambda partition: restore_partition(settings, partition))
-    items = OwnedPartitions(lambda partition: restore_text_hashes(settings, partition))
+    steps = Steps()
+    outbox = Outbox(options, Membership(settings.session_timeout_s), steps.take)
+    users = OwnedPartitions(lambda partition: restore_partition(settings, partition, outbox, steps.take))
+    items = OwnedPartitions(lambda partition: restore_text_hashes(settings, partition, steps.take))
     agents = Agents(settings, outbox, encoder, users, items)
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.outbox = outbox
+    app.watchdog = Watchdog(settings, steps, app.assigned)
     metrics.partitions_owned.set_function(lambda: len(users))
     _add_agent(app, settings.topic(INTERACTIONS), INTERACTIONS, agents.interactions)
     _add_agent(app, settings.topic(USERS), USERS, agents.user_changes)
@@ -68,6 +73,11 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         gone = {tp.partition for tp in revoked}
         users.drop(gone)
         items.drop(gone)
+
+    @app.on_partitions_assigned.connect
+    async def take_over(_: object, assigned: Iterable[TP], **__: object) -> None:
+        # Not when the first event comes: what a zombie overwrote must be mended in a quiet partition as well.
+        users.take({tp.partition for tp in assigned if tp.topic == settings.topic(INTERACTIONS)})
 
     return app
 

@@ -12,21 +12,29 @@ with the load. What had to change for it, and why it is sound:
   each topic has one agent with concurrency 1, which acknowledges a partition's batches in order.
 * `_commit` first waits until everything that the acknowledged batches gave rise to is durable in Kafka
   (`Outbox.flush`). That is the promise "no event is acknowledged before its effects are durable".
+* The thread's consumer tells `Membership` of each heartbeat that Kafka answered well, and when Kafka has put
+  this worker out; a first one goes out as soon as partitions are assigned, so that no write waits for it.
 
-Written against faust-streaming 0.15.3 (pinned); tests/integration/test_worker.py holds it on a real broker.
+Written against faust-streaming 0.15.3 (pinned); tests/integration/test_batching.py holds it on a real broker.
 """
 
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any
 
 import faust
+from aiokafka.errors import KafkaError
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from domain.log_reader import Record
+from stream.membership import Membership
 from stream.outbox import Outbox
+from stream.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +62,17 @@ class BatchConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         # Faust hard-codes 1,500 ms; aiokafka reads the attribute when it starts its fetcher.
         consumer._fetch_max_wait_ms = self.app.fetch_max_wait_ms  # noqa: SLF001
         return consumer
+
+    async def on_start(self) -> None:
+        """Connects; from then on the heartbeats are watched."""
+        await super().on_start()
+        _watch(self._consumer._coordinator, self.app.outbox.membership)  # noqa: SLF001
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Proves the membership before the first batch comes."""
+        with suppress(KafkaError):  # the heartbeats that follow will say; the partitions are ours in any case
+            await self._consumer._coordinator._do_heartbeat()  # noqa: SLF001
+        await super().on_partitions_assigned(assigned, generation_id)
 
 
 class BatchConsumer(driver.Consumer):  # type: ignore[misc]
@@ -133,15 +152,25 @@ class BatchApp(faust.App):  # type: ignore[misc]
     Attributes:
         fetch_max_wait_ms: how long a broker may hold an empty fetch.
         outbox: where the agents put what they write; lives as long as the app.
+        watchdog: ends the process if it is stuck.
     """
 
     fetch_max_wait_ms: int
     outbox: Outbox
+    watchdog: Watchdog
 
     async def on_start(self) -> None:
         """Connects the outbox before the first batch can come."""
         await super().on_start()
         await self.outbox.start()
+        self.watchdog.start()
+
+    def assigned(self) -> set[tuple[str, int]]:
+        """Topic and partition of all that Kafka has given to this worker; may be asked from any thread."""
+        try:
+            return set(self.consumer.assignment())
+        except ConsumerNotStarted:
+            return set()
 
     async def on_stop(self) -> None:
         """Stops consuming, which finishes the batches and commits them; then closes the outbox."""
@@ -154,6 +183,23 @@ class BatchApp(faust.App):  # type: ignore[misc]
     def batch_topic(self, name: str) -> Any:  # noqa: ANN401
         """Returns the channel of an existing topic that yields batches."""
         return self.topic(name, schema=RecordsSchema(allow_empty=True))
+
+
+def _watch(coordinator: Any, membership: Membership) -> None:  # noqa: ANN401 - aiokafka has no types
+    beat, reset = coordinator._do_heartbeat, coordinator.reset_generation  # noqa: SLF001
+
+    async def do_heartbeat() -> bool:
+        asked_s = time.monotonic()
+        is_member: bool = await beat()
+        if is_member:
+            membership.renew(asked_s)
+        return is_member
+
+    def reset_generation() -> None:
+        membership.end()
+        reset()
+
+    coordinator._do_heartbeat, coordinator.reset_generation = do_heartbeat, reset_generation  # noqa: SLF001
 
 
 def _batches(records: Sequence[Record]) -> list[list[Record]]:

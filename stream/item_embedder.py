@@ -55,7 +55,10 @@ def embed(encoder: TextEncoder, items: Sequence[Item]) -> dict[str, bytes]:
 
 
 def _decoded(record: Record) -> tuple[str, Item | None]:
-    key = (record.key or b"").decode("utf-8", "replace")
+    try:
+        key = (record.key or b"").decode()
+    except UnicodeDecodeError:
+        raise MalformedEvent(f"item_id: the record's key is {record.key!r}, which is not UTF-8") from None
     if record.value is None:
         if not key:
             raise MalformedEvent("item_id: a deletion needs the item's id as its key")

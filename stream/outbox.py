@@ -9,12 +9,14 @@ redelivered event can be recognised by its user's profile alone.
 import asyncio
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
+
+from stream.membership import Membership
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +59,19 @@ class Outbox:
     an exception inside a Faust agent would have them acknowledged and lost.
     """
 
-    def __init__(self, kafka_options: dict[str, Any]) -> None:
+    def __init__(
+        self, kafka_options: dict[str, Any], membership: Membership, step: Callable[[], None] = lambda: None
+    ) -> None:
+        """Connects to nothing before `start`.
+
+        Args:
+            kafka_options: how to reach Kafka.
+            membership: is asked before each write; a worker that has lost its partitions ends.
+            step: is called each time the effects of a batch are durable.
+        """
+        self._step = step
         self._options = kafka_options
+        self.membership = membership
         self._producer: AIOKafkaProducer | None = None
         self._queue: asyncio.Queue[Effects] = asyncio.Queue(QUEUED_BATCHES)
         self._put = 0
@@ -96,8 +109,9 @@ class Outbox:
         try:
             while True:
                 effects = await self._queue.get()
-                await _write(producer, effects.first)
-                await _write(producer, effects.then)
+                await _write(producer, effects.first, self.membership)
+                await _write(producer, effects.then, self.membership)
+                self._step()
                 async with self._progress:
                     self._written += 1
                     self._progress.notify_all()
@@ -107,18 +121,19 @@ class Outbox:
             leave("the worker cannot write its results")
 
 
-def leave(why: str) -> None:
+def leave(why: str, with_traceback: bool = True) -> None:
     """Ends the process without letting anything be acknowledged. Call it from an except block."""
-    log.critical("%s; ending the worker, which starts again from its last commit", why, exc_info=True)
+    log.critical("%s; ending the worker, which starts again from its last commit", why, exc_info=with_traceback)
     logging.shutdown()
     os._exit(EXIT_BROKEN)
 
 
-async def _write(producer: AIOKafkaProducer, writes: Sequence[Write]) -> None:
+async def _write(producer: AIOKafkaProducer, writes: Sequence[Write], membership: Membership) -> None:
     """Writes all, each place's records in order; what a broker that is away did not take is sent again."""
     pending = _by_place(writes)
     pause_s = 0.1
     while pending:
+        await membership.assured()
         results = await asyncio.gather(*[_send(producer, *one) for one in pending.items()], return_exceptions=True)
         errors = [one for one in results if isinstance(one, BaseException)]
         for error in errors:

@@ -23,19 +23,24 @@ class PartitionState:
         raw = self.profiles.get(user_id)
         return EMPTY if raw is None else unpack(raw, Profile)
 
-    def restore_profile(self, user_id: str, raw: bytes | None) -> None:
-        """Takes a value read from `user-profiles`, unless it is older than the one held."""
+    def restore_profile(self, user_id: str, raw: bytes | None) -> bool:
+        """Takes a value read from `user-profiles`, unless it is older than the one held; says whether it did."""
         if raw is None:
             self.profiles.pop(user_id, None)
-        elif unpack(raw, Profile).replaces(self.profile(user_id) if user_id in self.profiles else None):
+            return True
+        taken = unpack(raw, Profile).replaces(self.profile(user_id) if user_id in self.profiles else None)
+        if taken:
             self.profiles[user_id] = raw
+        return taken
 
-    def restore_signals(self, item_id: str, raw: bytes | None) -> None:
-        """Takes a value read from `item-signals`, unless it is older than the one held."""
+    def restore_signals(self, item_id: str, raw: bytes | None) -> bool:
+        """Takes a value read from `item-signals`, unless it is older than the one held; says whether it did."""
         if raw is None:
             self.signals.pop(item_id, None)
-            return
+            return True
         signals = unpack(raw, ItemSignals)
         held = self.signals.get(item_id)
-        if held is None or signals.position >= held.position:
+        taken = held is None or signals.position >= held.position
+        if taken:
             self.signals[item_id] = signals
+        return taken

@@ -11,13 +11,16 @@ import msgspec
 from domain.codecs import pack
 from domain.errors import EventError, MalformedEvent
 from domain.interactions import Interaction, InteractionType, decode_interaction
-from domain.log_reader import Record
+from domain.log_reader import Headers, Record
 from domain.profile import Insertion, Profile, insert, moved_to, touch_of
 from learning.signals import ItemSignals, learn, predecessors, pulls
 from stream.partition_state import PartitionState
 
 MERGED_HEADER = "freshet-merged-from"
-"""On a record that was sent again under a login's key: the guest's signals have counted already."""
+"""On a record that was sent again under a login's key: the guest whose signals have counted already.
+
+One for each guest that it came by, so that users merged in a circle do not send it on for ever.
+"""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def _apply(  # noqa: PLR0913  (the batch's working set)
     outcome: Outcome,
 ) -> Profile:
     became = "forwarded"
-    if profile.merged_into is not None:
+    if profile.merged_into is not None and not _came_by(record, profile.merged_into):
         outcome.forwarded.append((record, msgspec.structs.replace(interaction, user_id=profile.merged_into)))
     else:
         touch = touch_of(interaction, record.offset)
@@ -114,6 +117,15 @@ def _decoded(record: Record, rules: Rules) -> Interaction:
             " interactions are keyed by user_id, or a user's events would be spread over partitions"
         )
     return interaction
+
+
+def sent_on(headers: Headers, guest: str) -> list[tuple[str, bytes]]:
+    """Returns the headers of a record that is sent again from a guest to the login; `headers` are what it had."""
+    return [*[one for one in headers if one[0] == MERGED_HEADER], (MERGED_HEADER, guest.encode())]
+
+
+def _came_by(record: Record, user_id: str) -> bool:
+    return (MERGED_HEADER, user_id.encode()) in record.headers
 
 
 def _merged(record: Record) -> bool:

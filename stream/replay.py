@@ -6,6 +6,7 @@ carry the offsets they reflect, so a replay that was killed goes on from what is
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,10 +19,11 @@ from embeddings.item_embedding import ItemEmbedding, text_hash
 from stream.agents import Agents
 from stream.item_embedder import read_items
 from stream.log_spans import Span, SpanReader, in_order_of_arrival
+from stream.membership import Membership
 from stream.outbox import Effects, Outbox, Write
 from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
-from stream.restore import restore_embeddings, restore_partition, restore_text_hashes
+from stream.restore import read_embeddings, read_profiles, restore_partition, restore_text_hashes
 from stream.user_changes import keep_forgotten
 
 SOURCES = (INTERACTIONS, USERS, ITEMS)
@@ -67,7 +69,9 @@ class _DerivedOnly(Outbox):
     """Lets what goes to the derived topics through, and counts the dead letters that it does not write again."""
 
     def __init__(self, settings: StreamSettings, told: Replayed) -> None:
-        super().__init__(settings.kafka_options())
+        alone = Membership(math.inf)  # in no group, so nobody takes its partitions away
+        alone.renew(0.0)
+        super().__init__(settings.kafka_options(), alone)
         self._derived = {settings.topic(name) for name in DERIVED}
         self._dead_letters = settings.topic(DEAD_LETTERS)
         self._told = told
@@ -122,8 +126,8 @@ class _Run:
     ) -> None:
         self._task, self._encoder, self._outbox, self._reader = task, encoder, outbox, reader
         self._told, self._save, self._advanced = told, save, advanced
-        self._users = OwnedPartitions(lambda partition: restore_partition(task.into, partition))
-        self._items = OwnedPartitions(lambda partition: restore_text_hashes(task.into, partition))
+        self._users = OwnedPartitions(lambda one: restore_partition(task.into, one, outbox, lambda: None))
+        self._items = OwnedPartitions(lambda one: restore_text_hashes(task.into, one, lambda: None))
         self._agents = Agents(task.into, outbox, encoder, self._users, self._items)
         self._reached: dict[Place, int] = {}
         self._unsaved = 0
@@ -158,7 +162,7 @@ class _Run:
 
     async def _forget(self, partition: int, state: PartitionState) -> None:
         """Makes sure that what users have had forgotten is forgotten here as well."""
-        live = await restore_partition(self._task.live, partition, signals=False)
+        live = await read_profiles(self._task.live, partition)
         changed: dict[str, bytes] = {}
         for user_id in live.profiles if self._task.whole else live.profiles.keys() & state.profiles.keys():
             profile = state.profile(user_id)
@@ -171,7 +175,7 @@ class _Run:
         )
 
     async def _embeddings(self, partition: int) -> None:
-        live = {} if self._task.encode else await restore_embeddings(self._task.live, partition)
+        live = {} if self._task.encode else await read_embeddings(self._task.live, partition)
         known = await self._items.get(partition)
         topic = self._task.into.topic(ITEM_EMBEDDINGS)
         async for records in self._reader.read(self._task.into.topic(ITEMS), partition, self._span(ITEMS, partition)):

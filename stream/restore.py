@@ -1,68 +1,119 @@
 """State before events: the derived topics of a partition are read to their end before it gets new records."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from domain.codecs import unpack
+from domain.codecs import pack, unpack
 from domain.errors import EventError
 from domain.log_reader import Record, read_to_end
 from domain.settings import KafkaSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.item_embedding import ItemEmbedding
+from stream.outbox import Effects, Outbox, Write
 from stream.partition_state import PartitionState
 
 log = logging.getLogger(__name__)
 
-Restorer = Callable[[str, bytes | None], None]
+Restorer = Callable[[str, bytes | None], bool]
+"""Takes a key and a value that were written for it, None for deleted; says whether it did, or held a newer one."""
+
+Step = Callable[[], None]
+"""Is called for each fetch: reading much takes long, and is no standing still."""
+
+Overwritten = set[tuple[str, str]]
+"""Topics and keys whose last value is older than one before it."""
 
 
-async def restore_partition(settings: KafkaSettings, partition: int, signals: bool = True) -> PartitionState:
-    """Reads the profiles and, if asked, the signals that the partition's owners have written so far."""
+async def restore_partition(settings: KafkaSettings, partition: int, outbox: Outbox, step: Step) -> PartitionState:
+    """Reads the profiles and the signals that the partition's owners have written so far.
+
+    Where a value is followed by an older one, which only a zombie can have written, it is written again: Kafka
+    keeps the last value of a key when it compacts.
+    """
     state = PartitionState()
-    restorers: dict[str, Restorer] = {settings.topic(USER_PROFILES): state.restore_profile}
-    if signals:
-        restorers[settings.topic(ITEM_SIGNALS)] = state.restore_signals
+    overwritten: Overwritten = set()
+    restorers: dict[str, Restorer] = {
+        settings.topic(USER_PROFILES): state.restore_profile,
+        settings.topic(ITEM_SIGNALS): state.restore_signals,
+    }
+    places = [TopicPartition(topic, partition) for topic in restorers]
+    await _read(settings, places, _applier(restorers, overwritten, step))
+    if overwritten:
+        log.warning("partition %d: older values lie above newer ones of %d keys", partition, len(overwritten))
+        await outbox.put(Effects([_held(settings, state, partition, *one) for one in sorted(overwritten)]))
+    return state
+
+
+def _held(settings: KafkaSettings, state: PartitionState, partition: int, topic: str, key: str) -> Write:
+    is_profile = topic == settings.topic(USER_PROFILES)
+    return Write(topic, key.encode(), state.profiles[key] if is_profile else pack(state.signals[key]), partition)
+
+
+async def read_profiles(settings: KafkaSettings, partition: int) -> PartitionState:
+    """Reads the profiles of a partition alone, of whichever generation; mends nothing."""
+    state = PartitionState()
+    topic = settings.topic(USER_PROFILES)
+    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: state.restore_profile}, set(), _no_step))
+    return state
+
+
+async def restore_text_hashes(settings: KafkaSettings, partition: int, step: Step) -> dict[str, bytes]:
+    """Reads which text of each item of the partition has been embedded, and by which model."""
+    return await _embeddings(settings, partition, step, lambda raw: unpack(raw, ItemEmbedding).text_hash)
+
+
+async def read_embeddings(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
+    """Reads the embeddings of the partition's items as they lie in the topic."""
+    return await _embeddings(settings, partition, _no_step, _checked)
+
+
+async def _embeddings(
+    settings: KafkaSettings, partition: int, step: Step, kept: Callable[[bytes], bytes]
+) -> dict[str, bytes]:
+    topic = settings.topic(ITEM_EMBEDDINGS)
+    found: dict[str, bytes] = {}
+
+    def restore(item_id: str, raw: bytes | None) -> bool:
+        if raw is None:
+            found.pop(item_id, None)
+        else:
+            found[item_id] = kept(raw)
+        return True
+
+    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: restore}, set(), step))
+    return found
+
+
+def _checked(raw: bytes) -> bytes:
+    unpack(raw, ItemEmbedding)  # raises for what is not ours
+    return raw
+
+
+def _no_step() -> None:
+    """Nobody watches."""
+
+
+def _applier(
+    restorers: Mapping[str, Restorer], overwritten: Overwritten, step: Step
+) -> Callable[[Sequence[Record]], None]:
+    """Gives each record to its topic's restorer; one that is not ours is passed over, or no worker could start."""
 
     def apply(records: Sequence[Record]) -> None:
+        step()
         for record in records:
             if record.key is None:
                 continue
             try:
-                restorers[record.topic](record.key.decode(), record.value)
+                key = record.key.decode()
+                note = overwritten.discard if restorers[record.topic](key, record.value) else overwritten.add
+                note((record.topic, key))
             except (EventError, UnicodeDecodeError):
                 log.exception("%s/%d@%d is not ours", record.topic, record.partition, record.offset)
 
-    await _read(settings, [TopicPartition(topic, partition) for topic in restorers], apply)
-    return state
-
-
-async def restore_text_hashes(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
-    """Reads which text of each item of the partition has been embedded, and by which model."""
-    return await _restore_embeddings(settings, partition, lambda raw: unpack(raw, ItemEmbedding).text_hash)
-
-
-async def restore_embeddings(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
-    """Reads the embeddings of the partition's items as they lie in the topic."""
-    return await _restore_embeddings(settings, partition, lambda raw: raw)
-
-
-async def _restore_embeddings(
-    settings: KafkaSettings, partition: int, kept: Callable[[bytes], bytes]
-) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-
-    def apply(records: Sequence[Record]) -> None:
-        for record in records:
-            if record.key is not None and record.value is not None:
-                found[record.key.decode()] = kept(record.value)
-            elif record.key is not None:
-                found.pop(record.key.decode(), None)
-
-    await _read(settings, [TopicPartition(settings.topic(ITEM_EMBEDDINGS), partition)], apply)
-    return found
+    return apply
 
 
 async def _read(

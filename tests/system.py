@@ -15,6 +15,7 @@ from domain.items import Item
 from domain.positions import Position, to_token
 from domain.settings import KafkaSettings, ServingSettings, load_settings
 from freshet import Client, Emitter
+from tests.forked import ForkedChild
 
 PATIENCE_S = 90.0
 
@@ -24,7 +25,7 @@ class System:
 
     def __init__(self, settings: KafkaSettings, overrides: dict[str, object], folder: Path) -> None:
         self.settings = settings
-        self._overrides = overrides
+        self.overrides = overrides
         self._folder = folder
         self.children: list[Child] = []
         self.url = ""
@@ -32,20 +33,26 @@ class System:
     def start_worker(self, **more: object) -> Child:
         return self._start("stream", {"commit_interval_s": 0.2, "session_timeout_s": 6, **more})
 
-    def start_replica(self, **more: object) -> Child:
+    def start_replica(self, wait: bool = True, **more: object) -> Child:
         port = free_port()
         child = self._start("serve", {"port": port, **more})
         self.url = f"http://127.0.0.1:{port}"
-        self.until(self.is_ready)
+        if wait:
+            self.until(self.is_ready)
         return child
 
-    def _start(self, command: str, more: dict[str, object]) -> Child:
-        variables = {f"FRESHET_{name.upper()}": str(value) for name, value in {**self._overrides, **more}.items()}
+    def start_learner(self) -> Child:
+        return self._start("learn", {}, "--every", "1")
+
+    def _start(self, command: str, more: dict[str, object], *arguments: str) -> Child:
+        variables = {f"FRESHET_{name.upper()}": str(value) for name, value in {**self.overrides, **more}.items()}
         variables["PYTHONPATH"] = str(Path(__file__).parents[1])
         log = self._folder / f"{command}-{len(self.children)}.log"
-        child = Child(command, freshet_command(command), log, variables)
-        self.children.append(child)
-        return child
+        self.children.append(self._child([command, *arguments], log, variables))
+        return self.children[-1]
+
+    def _child(self, arguments: list[str], log: Path, variables: dict[str, str]) -> Child:
+        return Child(arguments[0], freshet_command(*arguments), log, variables)
 
     def is_ready(self) -> bool:
         try:
@@ -87,7 +94,7 @@ class System:
 
     def hashes(self) -> dict[str, str]:
         """The state as the topics have it."""
-        return asyncio.run(hashes_of_topics(load_settings(ServingSettings, **self._overrides)))
+        return asyncio.run(hashes_of_topics(load_settings(ServingSettings, **self.overrides)))
 
     def replica_hashes(self) -> dict[str, str]:
         """The state as the replica's memory has it."""
@@ -96,3 +103,10 @@ class System:
     def close(self) -> None:
         for child in self.children:
             child.stop()
+
+
+class QuickSystem(System):
+    """The same, of processes that start at once."""
+
+    def _child(self, arguments: list[str], log: Path, variables: dict[str, str]) -> Child:
+        return ForkedChild(arguments[0], arguments, log, variables)

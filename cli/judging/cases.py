@@ -24,6 +24,7 @@ class Cases:
         history: how many interactions the user's profile held.
         popularity: how often the item had been touched in the log; 0 for a new item.
         values: the metrics, one list each of METRICS.
+        among_new: of an item that nobody had touched, its AUC among those that nobody had; of others nan.
         ranks: 0-based place of the item; -1 if it was no candidate, or where there were several items.
         slates: the first ten of each answer, as rows.
         seconds: what the parts of the work took.
@@ -36,6 +37,7 @@ class Cases:
     history: list[int] = field(default_factory=list)
     popularity: list[int] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
+    among_new: list[float] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})
     slates: list[NDArray[np.int64]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Cases:
         ranked: NDArray[np.int64],
         relevant: list[int],
         unseen: int,
+        among_new: float,
     ) -> None:
         """Takes one case: (C,) rows as ranked of so many unseen items, and the rows that should have been on top."""
         self.case.append(case)
@@ -58,6 +61,7 @@ class Cases:
         self.history.append(history)
         self.popularity.append(popularity)
         self.slates.append(ranked[:10])
+        self.among_new.append(among_new)
         found = np.flatnonzero(ranked == relevant[0])
         self.ranks.append(int(found[0]) if len(relevant) == 1 and len(found) else -1)
         for name, value in _values(self.ranks[-1], ranked, relevant).items():

@@ -7,13 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cli.judging.cases import Cases
+from cli.judging.choices import Choices
 from cli.judging.log import EventLog
 from cli.judging.refreshing import SequenceRefresh
 from cli.judging.world import World
 from domain.interactions import Interaction
 from domain.profile import touch_of
+from learning.metrics import auc
 from learning.ranker import standardised
 from learning.signals import pulls
+from serving.behaviour import NEVER_TOUCHED_MS
 from serving.features import matrix
 from serving.pipeline import Slate
 from serving.query import Query
@@ -28,14 +31,18 @@ class Judge:
     Attributes:
         cases: what was judged so far.
         touched: how often each row was touched in the log: grows with the catalogue.
+        choices: where a protocol wants them: what the ranker learned from.
     """
 
-    def __init__(self, world: World, log: EventLog, refresh: SequenceRefresh | None) -> None:
+    def __init__(
+        self, world: World, log: EventLog, refresh: SequenceRefresh | None, choices: Choices | None = None
+    ) -> None:
         self.world = world
         self.log = log
         self.refresh = refresh
         self.cases = Cases()
         self.touched: dict[int, int] = {}
+        self.choices = choices
         self._users: dict[str, int] = {}
 
     def replay(self, events: Iterable[int], ranked: Container[int] = ()) -> None:
@@ -99,7 +106,20 @@ class Judge:
         popularity = self.touched.get(relevant[0], 0)
         catalogue = self.world.model.catalogue
         unseen = int(catalogue.live.sum()) - len(np.unique(query.seen[query.seen >= 0]))
-        self.cases.add(at, user, len(query.touches), popularity, slate.rows[slate.order], relevant, unseen)
+        ranked = slate.rows[slate.order]
+        among_new = float("nan") if popularity else self._among_new(query, ranked, relevant[0])
+        self.cases.add(at, user, len(query.touches), popularity, ranked, relevant, unseen, among_new)
+
+    def _among_new(self, query: Query, ranked: NDArray[np.int64], row: int) -> float:
+        """Returns the share of the other items that nobody ever touched which are ranked below this one."""
+        model = self.world.model
+        untouched = model.behaviour.first_ms[: len(model.catalogue)] == NEVER_TOUCHED_MS
+        own = ranked[untouched[ranked]]
+        untouched &= model.catalogue.live[: len(untouched)]
+        untouched[query.seen[query.seen >= 0]] = False
+        place = np.flatnonzero(own == row)
+        rank = int(place[0]) if len(place) else -1
+        return float(auc(np.array([rank]), np.array([len(own)]), np.array([untouched.sum()]))[0])
 
     def choose(self, query: Query, slate: Slate, target: int) -> None:
         """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them."""
@@ -107,7 +127,10 @@ class Judge:
         if target not in rows:
             rows = np.append(rows, target)
             candidates = standardised(matrix(query, rows))
-        self.world.model.ranker().learn(candidates, int(np.flatnonzero(rows == target)[0]), query.context)
+        chosen = int(np.flatnonzero(rows == target)[0])
+        self.world.model.ranker().learn(candidates, chosen, query.context)
+        if self.choices is not None:
+            self.choices.note(candidates, chosen, query.context)
 
     def apply(self, batch: Sequence[int]) -> None:
         """Learns from events as stream and serving do."""

@@ -9,8 +9,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
+from cli.judging.choices import Choices
 from cli.judging.judge import Judge
 from cli.judging.log import EventLog
 from cli.judging.refreshing import SequenceRefresh
@@ -23,6 +26,9 @@ NEWCOMER, NEWCOMERS = 5, 5_000
 
 HELD_OUT = 0.1
 """Share of the log that the temporal protocol judges."""
+
+SETTLING = 10_000
+"""Leave-last-one-out: the ranker passes over so many of the newest choices again."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +84,43 @@ def temporal(world: World, log: EventLog, plan: Plan) -> Judge:
 
 
 def last_one(world: World, log: EventLog, plan: Plan) -> Judge:
-    """Learns from all but each user's last event, and judges these. Others' later events are known."""
+    """Learns from all but each user's last event, and judges these. Others' later events are known.
+
+    All that is learned from is there at once, as in papers, so models are trained on all of it, pass after pass.
+    """
+    log, places = without_calendar(log)
     last = {log.interaction(at).user_id: at for at in range(len(log))}
     held = set(last.values())
     kept = [at for at in range(len(log)) if at not in held]
     rest = EventLog(log.items, [log.raw[at] for at in kept], log.times_ms[kept], log.refused, log.types)
-    judge = _through(world, rest, plan, len(rest), len(rest))
+    choices = Choices(SETTLING)
+    judge = _through(world, rest, plan, len(rest), len(rest), choices)
     if judge.refresh is not None:
-        judge.refresh.train(world)
+        judge.refresh.train(world, anew=True)
+    world.put_model("ranker", choices.ranker().to_bytes(), int(log.times_ms[-1]))
     for at in progress(sorted(held), "judging", "users"):
         asked = judge.ask(log.interaction(at))
         if asked is not None:
-            judge.note(at, asked[0], asked[1], [asked[2]])
+            judge.note(int(places[at]), asked[0], asked[1], [asked[2]])
     return judge
+
+
+def without_calendar(log: EventLog) -> tuple[EventLog, NDArray[np.int64]]:
+    """Returns the log with each user's events moved by one span, so that their last one lies at the end of the log.
+
+    Leave-last-one-out knows an order for each user and no calendar: asked at the time that an event had, a system
+    that learned from everybody's future would hold popularity of one month against choices of another.
+
+    Also returns each event's place in the log as it was, (E,) int64.
+    """
+    events = [log.interaction(at) for at in range(len(log))]
+    last = {one.user_id: one.time_ms for one in events}
+    end = int(log.times_ms[-1])
+    moved = [msgspec.structs.replace(one, event_time=one.time_ms + end - last[one.user_id]) for one in events]
+    times = np.array([one.time_ms for one in moved], np.int64)
+    order = np.argsort(times, kind="stable")
+    raw = [msgspec.json.encode(moved[at]) for at in order]
+    return EventLog(log.items, raw, times[order], log.refused, log.types), order
 
 
 def newcomers(log: EventLog, end: int) -> set[int]:
@@ -108,10 +138,12 @@ def newcomers(log: EventLog, end: int) -> set[int]:
     return set(found[-NEWCOMERS:])
 
 
-def _through(world: World, log: EventLog, plan: Plan, end: int, start: int) -> Judge:
+def _through(  # noqa: PLR0913, PLR0917  (what the protocols differ in)
+    world: World, log: EventLog, plan: Plan, end: int, start: int, choices: Choices | None = None
+) -> Judge:
     """Learns from the log up to `end`; from `start` on judges, and for `warm_up` events before that ranks."""
     warm = max(0, start - plan.warm_up)
-    judge = Judge(world, log, plan.refresh(warm))
+    judge = Judge(world, log, plan.refresh(warm), choices)
     judge.replay(progress(range(warm), "learning", "events"), newcomers(log, warm))
     if judge.refresh is not None:
         judge.refresh.advance(world, warm)

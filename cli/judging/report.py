@@ -45,7 +45,8 @@ def table(told: dict[str, Any]) -> Iterator[str]:
         yield f"  {'':{width}} {'n':>7}  " + "  ".join(f"{metric:>9}" for metric in METRICS) + f"  {DECIDING} 95 %"
         for part, row in one["slices"].items():
             values = "  ".join(f"{row[metric]:9.4f}" for metric in METRICS)
-            yield f"  {part:{width}} {row['n']:7,}  {values}  {row['low']:.4f} .. {row['high']:.4f}"
+            new = f"  (auc among new items {row['auc_among_new']:.4f})" if "auc_among_new" in row else ""
+            yield f"  {part:{width}} {row['n']:7,}  {values}  {row['low']:.4f} .. {row['high']:.4f}{new}"
         yield "  slates: " + ", ".join(f"{what} {value:.4g}" for what, value in one["slates"].items())
         yield "  costs: " + ", ".join(f"{what} {value:,g}" for what, value in one["costs"].items())
         for other, against in one["against"].items():
@@ -59,6 +60,9 @@ def _slice(cases: Cases, mask: Any) -> dict[str, Any]:  # noqa: ANN401 - (E,) bo
     users = np.array(cases.user)[mask]
     means = {metric: float(cases.column(metric)[mask].mean()) for metric in METRICS}
     bounds = interval(cases.column(DECIDING)[mask], users)
+    new = np.array(cases.among_new)[mask]
+    if np.isfinite(new).all():  # the slice of new items
+        means["auc_among_new"] = float(new.mean())
     return means | {"n": int(mask.sum()), "low": bounds.low, "high": bounds.high}
 
 

@@ -16,7 +16,7 @@ from domain.settings import ServingSettings
 from embeddings.transformer import TransformerEncoder
 from learning.sequence.config import SequenceConfig
 
-TRAINING_SECONDS = 240.0
+TRAINING_SECONDS = 480.0
 """A training of the sequence model ends after so long with what it has: that bounds a backtest of a large log."""
 
 

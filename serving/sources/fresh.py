@@ -4,19 +4,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
+from serving.behaviour import NEVER_TOUCHED_MS
 from serving.query import Query
+
+LOOKED_AT = 5_000
+"""Of more than so many new items, those that came into the catalogue last are looked at."""
 
 
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
-    """Returns items published within `fresh_days`, the closest to the user first, or the newest."""
+    """Returns items published within `fresh_days` or touched by nobody yet, the likeliest first.
+
+    For a user with a history that is the sequence model's order, or where there is none the closeness of the
+    text to the user's interests; for a stranger the newest come first.
+    """
     catalogue = query.model.catalogue
     n = len(catalogue)
-    since = query.now_ms - query.model.settings.fresh_days * DAY_MS
     published = catalogue.published_ms[:n]
-    rows = np.flatnonzero(catalogue.live[:n] & (published >= since) & (published <= query.now_ms))
-    if len(query.interests) and len(rows):
-        order = np.argsort(-(catalogue.vectors[rows] @ query.interests.T).max(axis=1), kind="stable")
-    else:
-        order = np.argsort(-published[rows], kind="stable")
-    best: NDArray[np.int64] = rows[order[:limit]]
+    since = query.now_ms - query.model.settings.fresh_days * DAY_MS
+    new = (published >= since) | (query.model.behaviour.first_ms[:n] == NEVER_TOUCHED_MS)
+    rows = np.flatnonzero(catalogue.live[:n] & new & (published <= query.now_ms))[-LOOKED_AT:]
+    best: NDArray[np.int64] = rows[np.argsort(-_promise(query, rows), kind="stable")[:limit]]
     return best
+
+
+def _promise(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    if query.sequence is not None and query.recent:
+        return np.asarray(query.sequence.space.items(rows) @ query.sequence.user, np.float64)
+    if len(query.interests) and len(rows):
+        return np.asarray((query.model.catalogue.vectors[rows] @ query.interests.T).max(axis=1), np.float64)
+    return np.asarray(query.model.catalogue.published_ms[rows], np.float64)

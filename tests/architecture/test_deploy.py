@@ -95,6 +95,13 @@ def test_compose_names_exactly_the_services() -> None:
     assert set(compose()["services"]) == {"kafka", "topics", "stream", "serving", "prometheus", "grafana"}
 
 
+def test_a_worker_that_ends_itself_is_started_again() -> None:
+    assert compose()["services"]["stream"]["restart"] == "unless-stopped"
+    (worker,) = (one for one in pods() if one["containers"][0]["name"] == "stream")
+    assert worker.get("restartPolicy", "Always") == "Always"
+    assert worker["containers"][0]["livenessProbe"]["httpGet"] == {"path": "/metrics", "port": "metrics"}
+
+
 def test_nothing_is_published_beyond_loopback() -> None:
     services = compose()["services"]
     published = [port for one in services.values() for port in one.get("ports", [])]

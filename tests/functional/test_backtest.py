@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from cli.judging.judge import Judge
 from cli.judging.log import read_log
+from cli.judging.protocols import without_calendar
 from cli.judging.run import judge
 from cli.judging.world import World
 from cli.main import build
@@ -83,11 +84,39 @@ def test_the_same_log_gives_the_same_figures(habits):
 def test_an_event_is_judged_before_it_is_learned_from(tmp_path):
     """Every user touches one item that nobody touched before: had it been learned from, it would be on top."""
     items = [film(number) for number in range(300)]
-    events = [event(at, f"u{at}", f"i{at}") for at in range(300)]
+    order = random.Random(1).sample(range(300), 300)
+    events = [event(at, f"u{at}", f"i{item}") for at, item in enumerate(order)]
     everything = run(write(tmp_path / "new", items, events), last=250)["configurations"]["default"]["slices"][
         "new items"
     ]
-    assert everything["n"] == 250 and everything["hit@10"] < 0.2
+    assert everything["n"] == 250
+    assert everything["hit@10"] < 0.4  # fewer and fewer are new, and that a new one comes next can be learned
+    assert 0.35 < everything["auc_among_new"] < 0.65  # but not which
+
+
+def test_a_new_item_of_the_kind_that_a_user_turns_to_ranks_high(tmp_path):
+    """Each user stays with one theme; of its films only the texts and the categories tell."""
+    items = [film(number) for number in range(600)]
+    films = {theme: iter(range(theme, 600, len(THEMES))) for theme in range(len(THEMES))}
+    chance = random.Random(2)
+    events = [
+        event(at, f"u{user}", f"i{next(films[user % 3])}") for at in range(500) if (user := chance.randrange(30)) + 1
+    ]
+    new = run(write(tmp_path / "kinds", items, events))["configurations"]["default"]["slices"]["new items"]
+    assert new["auc_among_new"] > 0.75 and new["hit@10"] > 0.04 > 10 / 400
+
+
+def test_last_one_knows_no_calendar(habits):
+    log = read_log(habits, ServingSettings())
+    moved, places = without_calendar(log)
+    before, after = ([one.interaction(at) for at in range(len(log))] for one in (log, moved))
+    assert sorted(places) == list(range(len(log)))
+    assert [one.event_id for one in after] == [before[at].event_id for at in places]
+    for user in {one.user_id for one in before}:
+        ours, theirs = ([one for one in some if one.user_id == user] for some in (before, after))
+        assert [one.event_id for one in ours] == [one.event_id for one in theirs]
+        assert len({new.time_ms - old.time_ms for old, new in zip(ours, theirs, strict=True)}) == 1
+        assert theirs[-1].time_ms == log.times_ms[-1] == moved.times_ms[-1]
 
 
 def test_the_future_changes_no_earlier_rank(habits):

@@ -15,6 +15,7 @@ from domain.settings import StreamSettings, load_settings
 from domain.topics import INTERACTIONS
 from stream.agents import consume
 from stream.batching import BatchApp
+from stream.membership import Membership
 from stream.outbox import Outbox
 
 
@@ -34,7 +35,7 @@ def main() -> None:
         datadir=str(seen.parent / "faust"),
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
-    app.outbox = Outbox(settings.kafka_options())
+    app.outbox = Outbox(settings.kafka_options(), Membership(6))
 
     async def handle(partition: int, records: Sequence[Record]) -> None:
         offsets = [record.offset for record in records]

@@ -1,16 +1,21 @@
 """Dead letters on a real broker: what `freshet dead-letters` shows, counts and sends again."""
 
+import asyncio
 import base64
 import json
 import random
 from collections.abc import Iterator
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from kafka import KafkaProducer
+from kafka.admin import KafkaAdminClient
 from typer.testing import CliRunner, Result
 
 from cli import letters
 from cli.broker import free_port
+from cli.kafka_clients import connected
+from cli.letters import MARK_HEADER
 from cli.main import build
 from cli.replaying import Marks
 from domain.errors import BrokerUnavailable, EventError, MalformedEvent, TopicError, UnknownEventType
@@ -143,6 +148,41 @@ def test_replay_sends_key_and_bytes_to_where_they_came_from_and_the_next_replay_
     desk.put(NEW, b"new")
     assert "1 letter sent to interactions: 1 unknown_type" in desk("replay").output
     assert desk.sent_again() == [*values, b"new"]
+
+
+def test_a_header_without_a_value_does_not_keep_a_letter_from_being_replayed(desk: Desk) -> None:
+    async def put() -> None:
+        origin = LogRecord(desk.settings.topic(INTERACTIONS), 2, 0, 0, b"u1", b"{}", [("traceparent", None)])
+        producer = AIOKafkaProducer(**desk.settings.kafka_options())
+        await producer.start()
+        one = dead_letter(desk.settings.topic(DEAD_LETTERS), origin, BAD)
+        await producer.send_and_wait(one.topic, one.value, key=one.key, headers=list(one.headers))
+        await producer.stop()
+
+    asyncio.run(put())
+    assert "1 letter sent" in desk("replay").output
+    assert [one.headers for one in read_topic(desk.settings, INTERACTIONS)] == [[("traceparent", b"")]]
+
+
+def test_what_was_replayed_is_known_as_long_as_the_letters_are_kept_not_as_long_as_a_consumer_group(desk: Desk) -> None:
+    desk.put(NEW, b"1", b"2")
+    assert "2 letters sent" in desk("replay").output
+    with connected(KafkaAdminClient, desk.settings) as admin:  # Kafka forgets the offsets of a group after 7 days
+        groups = [one["group_id"] for one in admin.list_groups()]
+        assert not [one for one in groups if desk.settings.topic_prefix in one]
+    assert "2 left alone: replayed before" in desk("replay").output
+
+
+def test_the_marks_of_replays_are_no_letters(desk: Desk) -> None:
+    for n in range(3):
+        desk.put(NEW, b"%d" % n)
+        assert "1 letter sent" in desk("replay").output
+    records = read_topic(desk.settings, DEAD_LETTERS)
+    assert len(records) == 6
+    assert len(desk("list", "--last", "2", "--json").output.splitlines()) == 2
+    assert desk("count").output.splitlines()[-1].split() == ["3", "in", "all"]
+    mark = next(one for one in records if dict(one.headers).keys() == {MARK_HEADER})
+    assert "no dead letter at" in str(desk("show", str(mark.partition), str(mark.offset)).exception)
 
 
 def test_the_largest_record_that_a_topic_takes_is_replayed(desk: Desk) -> None:

@@ -2,6 +2,8 @@
 
 import http.server
 import json
+import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,9 +17,10 @@ from cli import broker
 from cli.broker import HOST, EmbeddedBroker, free_port
 from cli.check_machine import check_versions
 from cli.main import build
+from domain.clock import system_clock
 from domain.items import Item
 from domain.settings import KafkaSettings
-from domain.topics import DEAD_LETTERS
+from domain.topics import DEAD_LETTERS, INTERACTIONS
 from tests.integration.test_system import click
 from tests.system import System
 
@@ -130,7 +133,8 @@ class TestOnABroker:
         system.send([click("u1", "i1")])
         code, told = here()
         assert code == 1
-        assert "1 records wait (interactions 1, users 0, items 0); do: freshet stream" in told["workers"]
+        assert "1 records wait (interactions 1, users 0, items 0), the oldest for " in told["workers"]
+        assert told["workers"].endswith("@0; do: freshet stream")
 
     def test_dead_letters_are_counted_and_not_wrong(self, here: Doctor, settings: KafkaSettings) -> None:
         producer = KafkaProducer(**settings.kafka_options(), acks="all")
@@ -140,6 +144,34 @@ class TestOnABroker:
         code, told = here()
         assert code == 0, told
         assert "3 or more are kept; do: freshet dead-letters count" in told["dead letters"]
+
+    def test_too_large_a_share_of_dead_letters_within_the_last_hour_is_wrong(
+        self, here: Doctor, settings: KafkaSettings
+    ) -> None:
+        producer = KafkaProducer(**settings.kafka_options(), acks="all")
+        hours_ago = system_clock() - 3 * 3_600_000
+        for topic, number in ((INTERACTIONS, 20), (DEAD_LETTERS, 3)):
+            for n in range(number):
+                timestamp = hours_ago if n == 0 else None
+                producer.send(settings.topic(topic), key=b"k", value=b"x", timestamp_ms=timestamp).get(10)
+        producer.close()
+        code, told = here()
+        assert code == 1
+        known = ("2, 10.5% of 19 records", "3, 15.0% of 20 records")  # the embedded broker counts older ones as well
+        assert any(f"{one}; do: freshet dead-letters count" in told["dead letters"] for one in known)
+
+    def test_a_worker_that_stands_still_while_records_wait_is_wrong(
+        self, here: Doctor, system: System, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("cli.check_services.LONG_S", 0.0)
+        worker = system.start_worker(session_timeout_s=60)
+        system.until(lambda: "1 in group" in here()[1]["workers"])
+        os.kill(worker.pid, signal.SIGSTOP)
+        system.send([click("u1", "i1")])
+        told = here()[1]["workers"]
+        worker.kill()
+        assert told.startswith("wrong") and "1 records wait" in told and "nothing was committed for 5 s" in told
+        assert "see the workers' logs" in told
 
     def test_a_misspelt_variable_does_not_end_the_other_checks(self, here: Doctor, settings: KafkaSettings) -> None:
         here.set(FRESHET_BOOTSTRAP_SERVER="x:1")
@@ -232,10 +264,16 @@ class TestWithoutABroker:
 @pytest.mark.usefixtures("nowhere")
 @pytest.mark.parametrize(
     ("ready", "stale", "says"),
-    [(False, False, "still reading the topics"), (True, True, "it cannot reach Kafka"), (True, False, "lag 7")],
+    [
+        (False, False, "still reading the topics"),
+        (True, True, "it cannot reach Kafka for 90 s"),
+        (True, False, "lag 7"),
+    ],
 )
 def test_what_a_replica_says_of_itself_is_told(doctor: Doctor, ready: bool, stale: bool, says: str) -> None:
-    answer = json.dumps({"ready": ready, "stale": stale, "lag_records": 7, "holds": {"items": 1_000}}).encode()
+    answer = json.dumps(
+        {"ready": ready, "stale": stale, "unheard_s": 90.4, "lag_records": 7, "holds": {"items": 1_000}}
+    ).encode()
 
     class Replica(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

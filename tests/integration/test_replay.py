@@ -38,7 +38,7 @@ from embeddings.transformer import TransformerEncoder
 from freshet import Client, Emitter
 from serving.follower import new_consumer
 from stream.replay import SOURCES
-from stream.restore import restore_partition
+from stream.restore import read_profiles
 from stream.topic_admin import check_topics, create_topics
 from tests.builders import START_MS
 from tests.integration.test_emitter import read_topic
@@ -149,7 +149,7 @@ def places(settings: KafkaSettings, names):
 async def remembered(settings: StreamSettings) -> dict[str, tuple[str, ...]]:
     found = {}
     for partition in range(settings.partitions):
-        state = await restore_partition(settings, partition, signals=False)
+        state = await read_profiles(settings, partition)
         found |= {user: tuple(one.event_id for one in state.profile(user).touches) for user in state.profiles}
     return found
 

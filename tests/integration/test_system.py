@@ -117,40 +117,6 @@ def test_duplicates_and_shuffled_order_give_the_same_profiles_and_a_replay_the_s
         other.close()
 
 
-@pytest.mark.parametrize("seed", [5])
-def test_killed_and_restarted_processes_come_to_the_state_of_an_undisturbed_run(
-    system: System, overrides: dict[str, object], tmp_path: Path, seed: int
-):
-    events = clicks(seed, 2000, system_clock() - 60_000)
-    calm_overrides = {**overrides, "topic_prefix": f"{overrides['topic_prefix']}calm-"}
-    create_topics(load_settings(ServingSettings, **calm_overrides))
-    calm = System(load_settings(ServingSettings, **calm_overrides), calm_overrides, tmp_path)
-    try:
-        calm.start_worker()
-        calm.start_replica()
-        calm.send_items(CATALOGUE)
-        calm.learned(calm.send(events))
-        calm.embedded(len(CATALOGUE))
-
-        system.send_items(CATALOGUE)
-        workers = [system.start_worker(), system.start_worker()]  # they share the partitions
-        replica = system.start_replica()
-        positions = {}
-        for part in range(4):
-            positions |= system.send(events[part * 500 : part * 500 + 500])
-            if part < 3:
-                workers.pop(0).kill()
-                workers.append(system.start_worker())
-        replica.kill()
-        system.start_replica()
-        system.learned(positions)
-        system.embedded(len(CATALOGUE))
-        assert system.hashes() == calm.hashes()
-        assert system.replica_hashes() == system.hashes()
-    finally:
-        calm.close()
-
-
 def test_two_workers_share_the_partitions(system: System):
     from cli.broker import free_port
 

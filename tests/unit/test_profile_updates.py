@@ -2,6 +2,7 @@
 
 import copy
 import random
+from dataclasses import replace
 
 import msgspec
 import pytest
@@ -11,7 +12,7 @@ from domain.interactions import INTERACTION_TYPES
 from domain.profile import Profile
 from learning.signals import LAG_DECAY
 from stream.partition_state import PartitionState
-from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions
+from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions, sent_on
 from stream.user_changes import apply_user_changes
 from tests.builders import RULES, START_MS, LogRecord, interaction, log_of
 
@@ -154,3 +155,35 @@ def test_a_value_from_a_zombie_does_not_replace_a_newer_one():
     old = undisturbed(log_of([interaction("a", "u", 0)]))
     state.restore_profile("a", old.profiles["a"])
     assert len(unpack(state.profiles["a"], Profile).touches) == 3
+
+
+def run_to_its_end(changes, events, most: int = 1_000) -> PartitionState:
+    """One partition whose worker reads what it sends on itself, until nothing is sent on any more."""
+    state = PartitionState()
+    log = log_of(events)
+    sent = apply_user_changes(state, changes).moved
+    waiting = [(one, sent_on((), guest)) for guest, one in sent]
+    at = 0
+    while at < len(log) or waiting:
+        log += [replace(*log_of([one], start=len(log) + n), headers=why) for n, (one, why) in enumerate(waiting)]
+        assert len(log) < most, "it never ends"
+        outcome = apply_interactions(state, log[at:], RULES)
+        at = len(log)
+        waiting = [(one, sent_on(record.headers, record.key.decode())) for record, one in outcome.forwarded]
+        assert not outcome.refused
+    return state
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_users_merged_in_a_circle_lose_no_event_and_send_none_on_for_ever(seed):
+    rng = random.Random(seed)
+    merges = [rng.sample("abcd", 2) for _ in range(6)]
+    changes = [
+        LogRecord("users", 0, at, 0, guest.encode(), msgspec.json.encode(change))
+        for at, (guest, login) in enumerate(merges)
+        for change in [{"user_id": guest, "action": "merge", "target": login, "event_time": START_MS}]
+    ]
+    events = [interaction(rng.choice("abcd"), rng.choice(ITEMS), at, event_id=f"e{at}") for at in range(20)]
+    state = run_to_its_end(changes, events)
+    kept = {one.event_id for user in state.profiles for one in state.profile(user).touches}
+    assert kept == {one.event_id for one in events}

@@ -1,6 +1,7 @@
 """The worker's smaller parts: what needs embedding, when too much is refused, who owns a partition's state."""
 
 import asyncio
+import time
 
 import msgspec
 import pytest
@@ -10,6 +11,7 @@ from domain.items import Item
 from embeddings.item_embedding import text_hash
 from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
 from stream.item_embedder import needs_embedding, read_items
+from stream.membership import Membership, NoMember
 from stream.owned_partitions import OwnedPartitions
 from tests.builders import LogRecord
 
@@ -39,6 +41,12 @@ def test_an_item_under_another_key_is_refused():
     assert len(batch.refused) == 2 and not batch.changed
 
 
+def test_a_deletion_whose_key_is_no_text_deletes_nothing():
+    key = b"\xff"  # read leniently it would be the replacement character, which may be an item's id
+    batch = read_items([LogRecord("items", 0, 0, 0, key, None)])
+    assert len(batch.refused) == 1 and not batch.deleted
+
+
 def test_only_a_changed_text_or_another_model_needs_embedding():
     items = {one: Item(item_id=one, title=one, price=2.0) for one in ("same", "changed", "unknown")}
     known = {"same": text_hash("m1", "same"), "changed": text_hash("m1", "something else")}
@@ -56,17 +64,36 @@ def test_a_dead_letter_keeps_bytes_key_reason_and_origin():
     assert (headers["topic"], headers["partition"], headers["offset"]) == (b"interactions", b"3", b"17")
 
 
+def saw(guard: DeadLetterGuard, pattern: str, topic: str = "interactions") -> None:
+    """Shows the guard one batch: `.` is a good record, `x` a refused one."""
+    records = [LogRecord(topic, 0, at, 0, b"k", b"") for at in range(len(pattern))]
+    guard.saw(records, [(one, MalformedEvent("not JSON")) for one in records if pattern[one.offset] == "x"])
+
+
 def test_the_guard_lets_a_few_bad_records_pass_and_stops_a_flood():
-    guard = DeadLetterGuard(0.5)
+    guard = DeadLetterGuard(0.5, max_in_a_row=0)
     for _ in range(100):
-        guard.saw(good=9, dead=1)
-    guard.saw(good=0, dead=WATCHED // 2 - 150)
+        saw(guard, "........x.")
+    saw(guard, "x" * (WATCHED // 2 - 150))
     with pytest.raises(TooManyDeadLetters, match="of the last 1000 records were refused"):
-        guard.saw(good=0, dead=WATCHED)
+        saw(guard, "x" * WATCHED)
 
 
-def test_the_guard_says_nothing_before_it_has_seen_enough():
-    DeadLetterGuard(0.5).saw(good=0, dead=WATCHED - 1)
+def test_the_guard_says_nothing_of_a_share_before_it_has_seen_enough():
+    saw(DeadLetterGuard(0.5, max_in_a_row=0), "x" * (WATCHED - 1))
+
+
+def test_the_guard_stops_when_too_many_of_a_topic_in_a_row_are_refused_and_says_which_and_why():
+    guard = DeadLetterGuard(1.0, max_in_a_row=4)
+    saw(guard, "xxxx.xxx")
+    saw(guard, "x", topic="items")
+    saw(guard, "x.xx")  # four in a row over the end of a batch
+    saw(guard, "....", topic="items")  # another topic's good ones do not break the row
+    with pytest.raises(TooManyDeadLetters) as stopped:
+        saw(guard, "xxx.....")
+    told = str(stopped.value)
+    assert "5 records of interactions in a row" in told and "FRESHET_DEAD_LETTER_MAX_IN_A_ROW=4" in told
+    assert "the last at interactions/0@2: not JSON" in told
 
 
 def test_a_partition_is_restored_once_and_again_after_revocation():
@@ -83,5 +110,64 @@ def test_a_partition_is_restored_once_and_again_after_revocation():
         assert restored == [1]
         owned.drop({1, 2})
         assert await owned.get(1) == "state 1" and restored == [1, 1]
+
+    asyncio.run(scenario())
+
+
+def test_what_was_read_of_a_partition_that_was_revoked_meanwhile_is_not_kept():
+    restored: list[int] = []
+
+    async def scenario() -> None:
+        async def restore(partition: int) -> int:
+            restored.append(partition)
+            if len(restored) == 1:
+                owned.drop({1})
+            return len(restored)
+
+        owned = OwnedPartitions(restore)
+        assert await owned.get(1) == 1 and not len(owned)
+        assert await owned.get(1) == 2 and len(owned) == 1
+
+    asyncio.run(scenario())
+
+
+def test_partitions_are_read_when_they_are_assigned_and_no_further_once_they_are_revoked():
+    restored: list[int] = []
+
+    async def scenario() -> None:
+        async def restore(partition: int) -> int:
+            restored.append(partition)
+            if partition == 2:
+                await asyncio.Event().wait()
+            return partition
+
+        owned = OwnedPartitions(restore)
+        owned.take({1, 2, 3})
+        while 2 not in restored:
+            await asyncio.sleep(0)
+        assert len(owned) == 1
+        owned.drop({1, 2, 3})
+        assert await owned.get(4) == 4 and restored == [1, 2, 4]
+
+    asyncio.run(scenario())
+
+
+def test_a_member_writes_for_a_session_after_its_last_heartbeat_and_then_waits_for_another():
+    async def scenario() -> None:
+        membership = Membership(session_s=10)
+        waiting = asyncio.create_task(membership.assured())
+        await asyncio.sleep(0)
+        assert not waiting.done(), "nothing was proven yet"
+        membership.renew(time.monotonic())
+        await waiting
+        membership.renew(time.monotonic() - 11)
+        waiting = asyncio.create_task(membership.assured())
+        await asyncio.sleep(0)
+        assert not waiting.done(), "its session may be over"
+        membership.end()
+        with pytest.raises(NoMember):
+            await waiting
+        membership.renew(time.monotonic())
+        await membership.assured()
 
     asyncio.run(scenario())

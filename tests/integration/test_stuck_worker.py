@@ -1,0 +1,86 @@
+"""A worker that is stuck ends itself and goes on after its restart; one that waits, or has nothing to do, stays.
+
+A proxy stands between the processes and the broker. It swallows one kind of the worker's requests, which is
+how a write that is never answered or a consumer that has lost its place look from within.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli import broker
+from cli.broker import HOST, EmbeddedBroker, free_port
+from domain.settings import KafkaSettings, load_settings
+from domain.topics import USER_PROFILES
+from stream.topic_admin import create_topics
+from stream.watchdog import EXIT_STUCK
+from tests.integration.test_emitter import read_topic
+from tests.integration.test_system import click
+from tests.kafka_proxy import FETCH, PRODUCE, KafkaProxy
+from tests.system import System
+
+WORKER_WRITES, WORKER_READS = "aiokafka", "faust"
+"""How the ids of the worker's Kafka clients begin; the tests' own differ."""
+
+QUICK = {"stuck_after_s": 12, "session_timeout_s": 30}
+"""Long enough for a worker to join its group while a machine is busy, which is no standing still."""
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaProxy]:
+    arguments, port = broker._arguments, free_port()
+    address = f"tcp://{HOST}:{port}"
+    monkeypatch.setattr(broker, "_arguments", lambda at: [*arguments(at)[:4], address, *arguments(at)[5:]])
+    with EmbeddedBroker() as behind:
+        between = KafkaProxy(port, int(behind.bootstrap_servers.rpartition(":")[2]))
+        yield between
+        between.close()
+
+
+@pytest.fixture
+def system(proxy: KafkaProxy, tmp_path: Path) -> Iterator[System]:
+    overrides: dict[str, object] = {
+        "bootstrap_servers": f"{HOST}:{proxy.port}",
+        "partitions": 2,
+        "fetch_max_wait_ms": 5,
+    }
+    settings = load_settings(KafkaSettings, **overrides)
+    create_topics(settings)
+    running = System(settings, overrides, tmp_path)
+    yield running
+    running.close()
+
+
+def profiles(system: System) -> set[bytes]:
+    return {one.key for one in read_topic(system.settings, USER_PROFILES)}
+
+
+@pytest.mark.parametrize("request_and_client", [(PRODUCE, WORKER_WRITES), (FETCH, WORKER_READS)], ids=["write", "read"])
+def test_a_worker_whose_requests_are_never_answered_ends_and_its_successor_goes_on(
+    system: System, proxy: KafkaProxy, request_and_client: tuple[int, str]
+) -> None:
+    worker = system.start_worker(**QUICK)
+    system.send([click("before", "i1")])
+    system.until(lambda: profiles(system) == {b"before"})
+    proxy.swallow(*request_and_client)
+    system.send([click("after", "i1")])
+    system.until(lambda: worker.status() is not None)
+    assert proxy.swallowed
+    assert worker.status() == EXIT_STUCK
+    said = worker.log_path.read_text()
+    assert "this worker is stuck: 1 records wait, the oldest at interactions/" in said
+    proxy.pass_all()
+    system.start_worker(**QUICK)  # what its supervisor does
+    system.until(lambda: profiles(system) == {b"before", b"after"})
+
+
+def test_a_worker_without_work_and_one_without_a_kafka_are_not_stuck(system: System, proxy: KafkaProxy) -> None:
+    worker = system.start_worker(stuck_after_s=5, log_level="DEBUG")
+    log = worker.log_path
+    system.until(
+        lambda: log.read_text().count(" 0 records wait for the workers") >= 6
+    )  # longer than it takes to be stuck
+    proxy.close()
+    system.until(lambda: log.read_text().count("cannot look what waits") >= 6)
+    assert worker.status() is None
