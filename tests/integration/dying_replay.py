@@ -1,14 +1,11 @@
-"""A replay that kills itself, as `kill -9` would, after so many batches. Arguments: generation, batches, settings."""
+"""A replay that kills itself, as `kill -9` would, after so many batches. Run it in a process of its own."""
 
-import json
 import os
 import signal
-import sys
 from contextlib import contextmanager
 
 from cli import replay_run
 from cli.replay_run import Wanted, rebuild
-from domain.settings import StreamSettings, load_settings
 from stream import log_spans
 from stream import replay as replaying
 
@@ -27,11 +24,9 @@ class TakenOver:
         return []
 
 
-def main(generation: str, batches: int, version: str, overrides: dict[str, object]) -> None:
-    """Replays in small batches, with few notes of how far it is, and dies in the middle."""
+def replay_and_die(wanted: Wanted, version: str, batches: int) -> None:
+    """Replays in small batches, with a note of how far it is now and then, and dies in the middle."""
     log_spans.BATCH, replaying.SAVE_EVERY = 9, 40
-    live = load_settings(StreamSettings, **overrides)
-    into = load_settings(StreamSettings, **overrides, generation=generation)
 
     def dying(_: int) -> None:
         nonlocal batches
@@ -44,8 +39,4 @@ def main(generation: str, batches: int, version: str, overrides: dict[str, objec
         yield dying
 
     replay_run.counted = counted
-    rebuild(Wanted(live, into), lambda: TakenOver(version))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4]))
+    rebuild(wanted, lambda: TakenOver(version))

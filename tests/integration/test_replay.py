@@ -1,12 +1,8 @@
 """A replay comes to the state of the worker that lived through it, or of that time; nothing is lost or doubled."""
 
 import asyncio
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import uuid
 from collections.abc import Iterator
@@ -41,8 +37,10 @@ from stream.replay import SOURCES
 from stream.restore import read_profiles
 from stream.topic_admin import check_topics, create_topics
 from tests.builders import START_MS
+from tests.forked import SERVER
+from tests.integration.dying_replay import replay_and_die
 from tests.integration.test_emitter import read_topic
-from tests.system import System
+from tests.system import QuickSystem
 
 PEOPLE = [f"user-{n}" for n in range(8)]
 SHELF = [Item(item_id=f"i{n}", title=f"A story about number {n}", published_at=1) for n in range(6)]
@@ -67,7 +65,7 @@ class Lived:
         }
         self.settings = load_settings(KafkaSettings, **self.overrides)
         create_topics(self.settings)
-        self.system = System(self.settings, self.overrides, folder)
+        self.system = QuickSystem(self.settings, self.overrides, folder)
         self.worker = self.system.start_worker(profile_size=SIZE)
         self._rng = random.Random(7)
         self._sent = 0
@@ -229,21 +227,17 @@ def test_from_leaves_out_older_interactions_only(lived: Lived, encoder):
 
 
 def test_a_replay_that_was_killed_again_and_again_goes_on_and_comes_to_the_live_state(lived: Lived, encoder):
-    script = Path(__file__).with_name("dying_replay.py")
-    settings = lived.overrides | {"profile_size": SIZE}
+    wanted = lived.wanted("killed")
     for batches in (1, 8, 15):
-        arguments = [str(script), "killed", str(batches), encoder.version, json.dumps(settings)]
-        ended = subprocess.run(
-            [sys.executable, *arguments],
-            env=os.environ | {"PYTHONPATH": str(script.parents[2])},
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert "goes on from there" in ended.stdout
+        process = SERVER.Process(target=replay_and_die, args=(wanted, encoder.version, batches))
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    with connected(KafkaAdminClient, wanted.into) as admin:
+        reached = GenerationGroups(admin, wanted.into, wanted.decisive()).replayed()
+    assert 0 < sum(reached.values()) < sum(asyncio.run(ends(wanted.live)).values())
     assert lived.hashes("killed") != lived.hashes()
-    rebuild(lived.wanted("killed"), lambda: encoder)
+    rebuild(wanted, lambda: encoder)
     assert lived.hashes("killed") == lived.hashes()
 
 
