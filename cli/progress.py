@@ -1,7 +1,8 @@
 """The progress bar of long work: on stderr, with the rate, and silent where nobody watches."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -15,3 +16,10 @@ def progress(steps: Iterable[Step], doing: str, unit: str, total: int | None = N
         steps, desc=doing, unit=f" {unit}", total=total, file=sys.stderr, disable=None, leave=False
     )
     return bar
+
+
+@contextmanager
+def counted(doing: str, unit: str, total: int) -> Iterator[Callable[[int], object]]:
+    """Gives a function that is told how many more steps are done; printed as by `progress`."""
+    with tqdm(desc=doing, unit=f" {unit}", total=total, file=sys.stderr, disable=None, leave=False) as bar:
+        yield bar.update

@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from domain.errors import ConfigError
 from domain.interactions import INTERACTION_TYPES, InteractionType
+from domain.topics import OF_A_GENERATION
 
 PREFIX = "FRESHET_"
 OTHER_VARIABLES = frozenset({"DEMO_EXIT_WHEN_READY"})
@@ -31,6 +32,12 @@ class KafkaSettings(BaseSettings):
         "",
         pattern=r"^[a-zA-Z0-9._-]{0,64}$",
         description="goes before every topic's name and the consumer group's",
+    )
+    generation: str = Field(
+        "",
+        pattern=r"^[a-zA-Z0-9_-]{0,32}$",
+        description="which generation of the derived topics to work with; empty: the first. "
+        "`freshet replay` makes another one beside it",
     )
     partitions: int = Field(
         8,
@@ -73,8 +80,9 @@ class KafkaSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
 
     def topic(self, name: str) -> str:
-        """The full name of one of the design's topics in this deployment."""
-        return self.topic_prefix + name
+        """The full name of one of the design's topics, or of the workers' group, in this deployment."""
+        generation = f"-{self.generation}" if self.generation and name in OF_A_GENERATION else ""
+        return self.topic_prefix + name + generation
 
     def all_interaction_types(self) -> dict[str, InteractionType]:
         """The types that this deployment knows: the built-in ones and the configured ones over them."""

@@ -20,6 +20,15 @@ MODELS = "models"
 EXPOSURES = "exposures"
 DEAD_LETTERS = "dead-letters"
 
+STREAM_GROUP = "freshet-stream"
+"""The workers' consumer group."""
+
+DERIVED = (USER_PROFILES, ITEM_SIGNALS, ITEM_EMBEDDINGS)
+"""What the workers compute from the other topics."""
+
+OF_A_GENERATION = frozenset({*DERIVED, STREAM_GROUP})
+"""What each generation has of its own (FRESHET_GENERATION): the derived topics, and how far the log has been read."""
+
 ORIGINAL_HEADER = "original-"
 """In a dead letter, goes before the names of the headers that the record itself had."""
 

@@ -221,7 +221,8 @@ async def assign_all(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> lis
     found: list[TopicPartition] = []
     for told in await _described(names, settings):
         if told["error_code"] or not told["partitions"]:
-            raise TopicError(f"topic {told['topic']} does not exist; run: freshet topics create")
+            generation = f" (FRESHET_GENERATION={settings.generation})" if settings.generation else ""
+            raise TopicError(f"topic {told['topic']} does not exist{generation}; run: freshet topics create")
         found += sorted(TopicPartition(told["topic"], one["partition"]) for one in told["partitions"])
     consumer.assign(found)
     return found

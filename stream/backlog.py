@@ -11,9 +11,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 
 from domain.settings import KafkaSettings
-from domain.topics import INTERACTIONS, ITEMS, USERS
+from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP, USERS
 
-GROUP = "freshet-stream"
+GROUP = STREAM_GROUP
 READ_TOPICS = (INTERACTIONS, USERS, ITEMS)
 """What the workers read."""
 

@@ -52,20 +52,48 @@ def _held(settings: KafkaSettings, state: PartitionState, partition: int, topic:
     return Write(topic, key.encode(), state.profiles[key] if is_profile else pack(state.signals[key]), partition)
 
 
+async def read_profiles(settings: KafkaSettings, partition: int) -> PartitionState:
+    """Reads the profiles of a partition alone, of whichever generation; mends nothing."""
+    state = PartitionState()
+    topic = settings.topic(USER_PROFILES)
+    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: state.restore_profile}, set(), _no_step))
+    return state
+
+
 async def restore_text_hashes(settings: KafkaSettings, partition: int, step: Step) -> dict[str, bytes]:
     """Reads which text of each item of the partition has been embedded, and by which model."""
+    return await _embeddings(settings, partition, step, lambda raw: unpack(raw, ItemEmbedding).text_hash)
+
+
+async def read_embeddings(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
+    """Reads the embeddings of the partition's items as they lie in the topic."""
+    return await _embeddings(settings, partition, _no_step, _checked)
+
+
+async def _embeddings(
+    settings: KafkaSettings, partition: int, step: Step, kept: Callable[[bytes], bytes]
+) -> dict[str, bytes]:
     topic = settings.topic(ITEM_EMBEDDINGS)
-    hashes: dict[str, bytes] = {}
+    found: dict[str, bytes] = {}
 
     def restore(item_id: str, raw: bytes | None) -> bool:
         if raw is None:
-            hashes.pop(item_id, None)
+            found.pop(item_id, None)
         else:
-            hashes[item_id] = unpack(raw, ItemEmbedding).text_hash
+            found[item_id] = kept(raw)
         return True
 
     await _read(settings, [TopicPartition(topic, partition)], _applier({topic: restore}, set(), step))
-    return hashes
+    return found
+
+
+def _checked(raw: bytes) -> bytes:
+    unpack(raw, ItemEmbedding)  # raises for what is not ours
+    return raw
+
+
+def _no_step() -> None:
+    """Nobody watches."""
 
 
 def _applier(

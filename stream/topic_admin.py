@@ -10,7 +10,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from domain.errors import BrokerUnavailable, TopicError
 from domain.settings import KafkaSettings
-from domain.topics import TOPICS, TopicSpec, faults
+from domain.topics import DERIVED, TOPICS, TopicSpec, faults
 
 BOOTSTRAP_TIMEOUT_MS = 10_000
 REMEDY = "run: freshet topics create"
@@ -33,15 +33,22 @@ def specs_of(settings: KafkaSettings) -> tuple[TopicSpec, ...]:
     return tuple(replace(spec, name=settings.topic(spec.name)) for spec in TOPICS)
 
 
-def create_topics(settings: KafkaSettings) -> list[str]:
+def create_topics(settings: KafkaSettings, new_generation: bool = False) -> list[str]:
     """Creates the topics that are missing and returns their names; those that exist are left alone.
+
+    Args:
+        settings: which topics, and their shape.
+        new_generation: whether FRESHET_GENERATION may name one that does not exist. Only a replay makes one:
+            a misspelt name would give empty topics, and workers that read the log anew.
 
     Raises:
         BrokerUnavailable: no broker answered.
-        TopicError: the broker refused to create one.
+        TopicError: the generation is unknown, or the broker refused to create a topic.
     """
     with _admin(settings) as admin:
         existing = _partitions(admin, settings)
+        if not new_generation:
+            _refuse_unknown_generation(settings, existing)
         missing = [spec for spec in specs_of(settings) if spec.name not in existing]
         if not missing:
             return []
@@ -59,6 +66,7 @@ def check_topics(settings: KafkaSettings) -> None:
         TopicError: listing every fault and what to run.
     """
     found = describe_topics(settings)
+    _refuse_unknown_generation(settings, found.partitions)
     wrong = faults(specs_of(settings), found.partitions, found.configs, settings.partitions)
     if wrong:
         raise TopicError("\n".join((*wrong, REMEDY)))
@@ -79,6 +87,15 @@ def describe_topics(settings: KafkaSettings) -> BrokerTopics:
             name: values[_POLICY]["value"] for name, values in found.get("topic", {}).items() if _POLICY in values
         }
         return BrokerTopics(partitions, {name: {_POLICY: value} for name, value in policies.items()})
+
+
+def _refuse_unknown_generation(settings: KafkaSettings, existing: Mapping[str, int]) -> None:
+    missing = [settings.topic(name) for name in DERIVED if settings.topic(name) not in existing]
+    if settings.generation and missing:
+        raise TopicError(
+            f"generation {settings.generation!r} does not exist: there is no topic {missing[0]}."
+            f" Correct FRESHET_GENERATION, or make it: FRESHET_GENERATION= freshet replay --into {settings.generation}"
+        )
 
 
 @contextmanager

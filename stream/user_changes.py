@@ -47,13 +47,39 @@ def apply_user_changes(state: PartitionState, records: Sequence[Record]) -> Chan
     return outcome
 
 
+def keep_forgotten(profile: Profile, later: Profile, whole: bool) -> Profile:
+    """Returns a replayed profile as it must be for what its user has had forgotten, whenever that was.
+
+    `users` is compacted, so a replay may not meet a change that a later one of the same user has replaced, and
+    one that looks back must not bring to light what was erased since.
+
+    Args:
+        profile: as the replay has it.
+        later: the live one.
+        whole: whether the replay went as far as the live state; if not, the change itself is yet to come, and
+            only what it takes away is missing.
+    """
+    gone = later.opted_out or (whole and later.merged_into is not None)
+    touches = () if gone else forget(profile, later.forgotten_until).touches
+    if not whole:
+        return msgspec.structs.replace(profile, touches=touches)
+    return msgspec.structs.replace(
+        profile,
+        touches=touches,
+        forgotten_until=max(profile.forgotten_until, later.forgotten_until),
+        opted_out=later.opted_out,
+        merged_into=later.merged_into,
+    )
+
+
 def _changed(profile: Profile, change: UserChange) -> Profile:
     replace = msgspec.structs.replace
     match change.action:
         case "merge":
             return replace(profile, touches=(), merged_into=change.target)
         case "opt_in":
-            return replace(profile, opted_out=False)
+            # What happened meanwhile stays out, also if it arrives late or is replayed.
+            return replace(forget(profile, change.time_ms) if profile.opted_out else profile, opted_out=False)
         case "opt_out":
             return replace(forget(profile, change.time_ms), opted_out=True)
         case _:

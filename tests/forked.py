@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from cli.children import Child
 
-_SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(
     ["cli.main", "cli.learn_live", "stream.worker", "serving.server", "transformers.models.bert.modeling_bert"]
 )
 
@@ -38,7 +38,7 @@ class _Forked:
     """What `Child` wants of a process."""
 
     def __init__(self, *arguments: object) -> None:
-        self._of = _SERVER.Process(target=_run, args=arguments)
+        self._of = SERVER.Process(target=_run, args=arguments)
         self._of.start()
         self.pid = self._of.pid
 
