@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving snapshot
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test crash fuzz check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install browser demo test crash fuzz outage check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,6 +45,9 @@ crash: $(STAMP) ## Kill 50 processes while a log flows, compare with a calm run:
 
 fuzz: $(STAMP) ## Ten thousand hostile requests to a running replica; some minutes
 	@$(BIN)/pytest -m long tests/integration/test_api_schema.py
+
+outage: $(STAMP) ## Kill replicas and start them from their snapshots, on both brokers; a minute or two
+	@$(BIN)/pytest -m long tests/integration/test_snapshot.py
 
 check: $(STAMP) ## Types, style, imports
 	@$(BIN)/ruff check .
