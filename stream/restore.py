@@ -1,10 +1,15 @@
-"""State before events: the derived topics of a partition are read to their end before it gets new records."""
+"""State before events: the derived topics of a partition are read to their end before it gets new records.
 
+A broker that goes away meanwhile is waited for, as the outbox does: applying a record twice changes nothing.
+"""
+
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
 
 from domain.codecs import unpack
 from domain.errors import EventError
@@ -12,6 +17,7 @@ from domain.log_reader import Record, read_to_end
 from domain.settings import KafkaSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.item_embedding import ItemEmbedding
+from stream.outbox import may_pass
 from stream.partition_state import PartitionState
 
 log = logging.getLogger(__name__)
@@ -57,6 +63,18 @@ async def _read(
     settings: KafkaSettings, partitions: Sequence[TopicPartition], apply: Callable[[Sequence[Record]], None]
 ) -> None:
     started = perf_counter()
+    pause_s = 0.1
+    while not await _was_read(settings, partitions, apply):
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, 5.0)
+    names = ", ".join(f"{one.topic}/{one.partition}" for one in partitions)
+    log.info("restored %s in %.2f s", names, perf_counter() - started)
+
+
+async def _was_read(
+    settings: KafkaSettings, partitions: Sequence[TopicPartition], apply: Callable[[Sequence[Record]], None]
+) -> bool:
+    """Whether all was read; if not, the broker is away."""
     consumer = AIOKafkaConsumer(
         **settings.kafka_options(),
         group_id=None,
@@ -65,11 +83,15 @@ async def _read(
         fetch_max_wait_ms=settings.fetch_max_wait_ms,
         max_partition_fetch_bytes=8_388_608,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign(list(partitions))
         await read_to_end(consumer, partitions, apply)
+    except KafkaError as error:
+        if not may_pass(error):
+            raise
+        log.warning("cannot restore yet: %s", error)
+        return False
     finally:
         await consumer.stop()
-    names = ", ".join(f"{one.topic}/{one.partition}" for one in partitions)
-    log.info("restored %s in %.2f s", names, perf_counter() - started)
+    return True
