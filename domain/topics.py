@@ -20,6 +20,9 @@ MODELS = "models"
 EXPOSURES = "exposures"
 DEAD_LETTERS = "dead-letters"
 
+STREAM_GROUP = "freshet-stream"
+"""The workers' consumer group."""
+
 ORIGINAL_HEADER = "original-"
 """In a dead letter, goes before the names of the headers that the record itself had."""
 

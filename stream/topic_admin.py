@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from domain.errors import BrokerUnavailable, TopicError
 from domain.settings import KafkaSettings
@@ -79,6 +79,21 @@ def describe_topics(settings: KafkaSettings) -> BrokerTopics:
             name: values[_POLICY]["value"] for name, values in found.get("topic", {}).items() if _POLICY in values
         }
         return BrokerTopics(partitions, {name: {_POLICY: value} for name, value in policies.items()})
+
+
+def topic_ids(settings: KafkaSettings) -> dict[str, str]:
+    """Returns the broker's own id of each of this deployment's topics that exists; one created again has another.
+
+    Raises:
+        BrokerUnavailable: no broker answered, or one that does not know the topics yet.
+    """
+    with _admin(settings) as admin:
+        described = admin.describe_topics([spec.name for spec in specs_of(settings)])
+    existing = [one for one in described if one["error_code"] != UnknownTopicOrPartitionError.errno]
+    for topic in existing:
+        if topic["error_code"]:
+            raise BrokerUnavailable(f"topic {topic['name']}: {for_code(topic['error_code']).__name__}")
+    return {topic["name"]: str(topic["topic_id"]) for topic in existing}
 
 
 @contextmanager
