@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install browser demo test kafka-outages check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ demo: $(STAMP) ## Start everything here and replay a real history; then open the
 
 test: $(STAMP) browser ## Run the whole suite
 	@$(BIN)/pytest
+
+kafka-outages: $(STAMP) # Apache Kafka in KAFKA_HOME killed ten times, overloaded for a minute, its disk full; some minutes
+	@$(BIN)/pytest -m long tests/kafka
 
 check: $(STAMP) ## Types, style, imports
 	@$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from domain.clock import system_clock
 from domain.codecs import unpack
 from domain.interactions import INTERACTION_TYPES, Interaction
 from domain.items import Item
+from domain.log_reader import Record
 from domain.profile import Profile
 from domain.settings import KafkaSettings, ServingSettings
 from domain.topics import INTERACTIONS, USER_PROFILES
@@ -36,6 +37,7 @@ class Load:
 
     Attributes:
         sent: how many clicks each has handed over so far, by its name.
+        refused: HTTP requests that were answered 503 so far.
         accepted: the ids of the clicks that Kafka has, by user.
     """
 
@@ -45,6 +47,7 @@ class Load:
         self._seed = seed
         self._stop = threading.Event()
         self.sent = {"emitter": 0, "http": 0}
+        self.refused = 0
         self.accepted: dict[str, set[str]] = defaultdict(set)
         self._failures: list[BaseException] = []
         self._threads = [threading.Thread(target=self._run, args=(one,)) for one in (self._emit, self._post)]
@@ -82,6 +85,7 @@ class Load:
             for click in self._clicks("http"):
                 body = {name: getattr(click, name) for name in ("event_id", "type", "user_id", "item_id", "event_time")}
                 while (answer := client.post("/v1/events", json=body)).status_code == 503:
+                    self.refused += 1
                     time.sleep(0.05)
                 assert answer.json()["accepted"] == 1, answer.text
                 self.sent["http"] += 1
@@ -101,14 +105,16 @@ class Load:
             at += 1
 
 
-def expected_hashes(settings: KafkaSettings) -> dict[str, str]:
+def expected_hashes(settings: KafkaSettings, profile_size: int = PROFILE_SIZE) -> dict[str, str]:
     """What profiles and signals must be: the log in Kafka, each partition read once from beginning to end."""
-    rules = Rules(INTERACTION_TYPES, PROFILE_SIZE)
-    states: dict[int, PartitionState] = defaultdict(PartitionState)
-    model = ReadModel(ServingSettings(topic_prefix=""), ExactIndex(384))
+    rules = Rules(INTERACTION_TYPES, profile_size)
+    logs: dict[int, list[Record]] = defaultdict(list)
     for record in read_topic(settings, INTERACTIONS):
-        outcome = apply_interactions(states[record.partition], [record], rules)
-        model.apply([replace(one, partition=record.partition) for one in derived_records(outcome)])
+        logs[record.partition].append(record)
+    model = ReadModel(ServingSettings(topic_prefix=""), ExactIndex(384))
+    for partition, log in logs.items():
+        outcome = apply_interactions(PartitionState(), log, rules)
+        model.apply([replace(one, partition=partition) for one in derived_records(outcome)])
     return behaviour(state_hashes(model))
 
 

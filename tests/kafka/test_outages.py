@@ -18,12 +18,12 @@ def test_a_broker_that_is_killed_under_load_loses_nothing_and_nothing_counts_twi
     with Load(settings, system.url, seed=1) as load:
         system.until(lambda: system.holds()["profiles"])  # the worker has begun
         for _ in range(crashes):
-            _more_arrive(system, load)
+            more_arrive(system, load)
             node.kill()
             system.until(system.is_stale)
             node.start()
             system.until(lambda: not system.is_stale())
-        _more_arrive(system, load)
+        more_arrive(system, load)
     expected = expected_hashes(settings)
     system.until(lambda: behaviour(system.replica_hashes()) == expected)
     assert behaviour(system.hashes()) == expected
@@ -31,7 +31,7 @@ def test_a_broker_that_is_killed_under_load_loses_nothing_and_nothing_counts_twi
     assert worker.status() is None, worker.last_words()
 
 
-def _more_arrive(system: System, load: Load) -> None:
+def more_arrive(system: System, load: Load) -> None:
     """Waits until both producers go on, and the replica has heard of it."""
     goal = {name: count + 100 for name, count in load.sent.items()}
     system.until(lambda: all(load.sent[name] >= count for name, count in goal.items()))
