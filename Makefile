@@ -40,7 +40,7 @@ demo: $(STAMP) ## Start everything here and replay a real history; then open the
 test: $(STAMP) browser ## Run the whole suite
 	@$(BIN)/pytest
 
-kafka-outages: $(STAMP) # Apache Kafka in KAFKA_HOME killed ten times, overloaded for a minute, its disk full; some minutes
+kafka-outages: $(STAMP) # Apache Kafka in KAFKA_HOME killed ten times, frozen, its disk full, topics deleted, a minute's overload; ten minutes
 	@$(BIN)/pytest -m long tests/kafka
 
 check: $(STAMP) ## Types, style, imports

@@ -57,6 +57,7 @@ def test_a_worker_with_three_times_its_load_stays_small_and_catches_up(
         expected = expected_hashes(settings, PROFILE_SIZE)
         system.until(lambda: behaviour(system.hashes()) == expected)
         assert worker.status() is None
+        worker.kill()  # or it would wait for the line to come back
 
 
 def padded() -> Iterator[dict]:

@@ -17,6 +17,7 @@ from tests.integration.test_system import clicks
 from tests.kafka.load import ITEMS, PROFILE_SIZE, behaviour, expected_hashes
 from tests.system import System
 
+pytestmark = pytest.mark.long  # tests/integration/test_lineage.py has its parts in the suite
 DERIVED = (USER_PROFILES, ITEM_SIGNALS, ITEM_EMBEDDINGS)
 
 

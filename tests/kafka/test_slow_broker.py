@@ -1,11 +1,15 @@
 """A broker that takes its time, and one that says nothing for a while: late is not lost, and not twice."""
 
+import pytest
+
 from domain.settings import KafkaSettings
 from tests.apache_kafka import ApacheKafka
 from tests.kafka.load import ITEMS, PROFILE_SIZE, Load, behaviour, expected_hashes, remembered
 from tests.kafka.slow_line import SlowLine
 from tests.kafka.test_outages import more_arrive
 from tests.system import System
+
+pytestmark = pytest.mark.long
 
 
 def test_a_far_and_then_frozen_broker_loses_nothing_and_nothing_counts_twice(
@@ -31,3 +35,4 @@ def test_a_far_and_then_frozen_broker_loses_nothing_and_nothing_counts_twice(
         assert behaviour(system.hashes()) == expected
         assert remembered(settings) == {user: sorted(ids) for user, ids in load.accepted.items()}
         assert worker.status() is None, worker.last_words()
+        worker.kill()  # or it would wait for the line to come back
