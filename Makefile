@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving snapshot
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test crash fuzz outage check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install browser demo test crash fuzz outage kafka-outages check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,9 @@ fuzz: $(STAMP) ## Ten thousand hostile requests to a running replica; some minut
 
 outage: $(STAMP) ## Kill replicas and start them from their snapshots, on both brokers; a minute or two
 	@$(BIN)/pytest -m long tests/integration/test_snapshot.py
+
+kafka-outages: $(STAMP) # Apache Kafka in KAFKA_HOME killed ten times, frozen, its disk full, topics deleted, a minute's overload; ten minutes
+	@$(BIN)/pytest -m long tests/kafka
 
 check: $(STAMP) ## Types, style, imports
 	@$(BIN)/ruff check .

@@ -171,6 +171,20 @@ class ServingSettings(KafkaSettings):
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, le=67_108_864, description="largest request body")
     max_batch: int = Field(1000, ge=1, le=100_000, description="most entries of one POST")
+    max_queued: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="requests that may wait for the processor; more are answered 503 with Retry-After at once, "
+        "except /health and /metrics",
+    )
+    max_in_flight: int = Field(
+        256,
+        ge=1,
+        le=100_000,
+        description="requests being answered at once, those that wait for Kafka included; more are answered 503. "
+        "Each may hold a body",
+    )
     max_count: int = Field(200, ge=1, le=1000, description="most items of one slate")
     candidates_per_source: int = Field(400, ge=10, le=5000, description="how many candidates each source may give")
     recent_items: int = Field(

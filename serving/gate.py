@@ -1,4 +1,4 @@
-"""What every request passes first: a bound on its body, its key, and the clock that times it. Plain ASGI."""
+"""What every request passes first: its key, a bound on how many there are and on its body, a clock. Plain ASGI."""
 
 import hmac
 from time import perf_counter
@@ -7,18 +7,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.settings import ServingSettings
 from serving import metrics
+from serving.admission import Admission
 from serving.errors import TITLES, problem
 
 OPEN = ("/health/", "/ui")
 """Paths that need no key: probes have none, and the page itself holds no data."""
 
+UNQUEUED = ("/health/", "/metrics")
+"""Paths that no overload keeps anybody from: whoever looks after the replica needs them most then."""
+
 
 class Gate:
-    """Refuses what is too large or has no key, before anything else looks at it; times the rest."""
+    """Refuses what has no key, is too much or too large, before anything else looks at it; times the rest."""
 
     def __init__(self, app: ASGIApp, settings: ServingSettings) -> None:
         self._app = app
         self._limit = settings.max_body_bytes
+        self._admission = Admission(settings.max_queued, settings.max_in_flight)
         self._keys = [key.get_secret_value().encode() for key in settings.api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -31,14 +36,35 @@ class Gate:
             answer = problem(401, TITLES[401], "send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`")
             await answer(scope, receive, send)
             return
+        if scope["path"].startswith(UNQUEUED):
+            await self._bounded(scope, headers, receive, send)
+            return
+        if refusal := self._admission.refusal():
+            metrics.request_seconds.labels("shed", "503").observe(0)
+            await problem(503, TITLES[503], f"{refusal}; come again later")(scope, receive, send)
+            return
+        self._admission.inside += 1
+        try:
+            await self._bounded(scope, headers, receive, send, self._admission)
+        finally:
+            self._admission.inside -= 1
+
+    async def _bounded(
+        self,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        receive: Receive,
+        send: Send,
+        admission: Admission | None = None,
+    ) -> None:
         body = await self._read(headers, receive)
         if body is None:
             answer = problem(413, TITLES[413], f"the body exceeds {self._limit:,} bytes (FRESHET_MAX_BODY_BYTES)")
             await answer(scope, receive, send)
             return
-        await self._timed(scope, _replay(body, receive), send)
+        await self._timed(scope, _replay(body, receive), send, admission)
 
-    async def _timed(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _timed(self, scope: Scope, receive: Receive, send: Send, admission: Admission | None) -> None:
         status = 500
         started = perf_counter()
 
@@ -50,6 +76,8 @@ class Gate:
 
         with metrics.in_flight.track_inprogress():
             try:
+                if admission is not None:
+                    await admission.turn()
                 await self._app(scope, receive, watched)
             finally:
                 route = getattr(scope.get("route"), "path", "none")  # the template, so labels stay few

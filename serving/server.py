@@ -5,7 +5,7 @@ import logging
 import uvicorn
 
 from domain.settings import ServingSettings, effective
-from embeddings.transformer import TransformerEncoder
+from embeddings.encoder import TextEncoder
 from serving.app import create_app
 from serving.replica import build_replica
 
@@ -21,8 +21,7 @@ def serve(settings: ServingSettings) -> None:
     """
     settings.refuse_unsafe()
     log.info("settings: %s", effective(settings))
-    encoder = TransformerEncoder(settings.embedding_model, settings.torch_threads) if settings.search else None
-    app = create_app(build_replica(settings, encoder))
+    app = create_app(build_replica(settings, _encoder(settings) if settings.search else None))
     config = uvicorn.Config(
         app,
         host=settings.host,
@@ -34,3 +33,9 @@ def serve(settings: ServingSettings) -> None:
         timeout_graceful_shutdown=5,
     )
     uvicorn.Server(config).run()
+
+
+def _encoder(settings: ServingSettings) -> TextEncoder:
+    from embeddings.transformer import TransformerEncoder  # noqa: PLC0415 - loads torch: seconds and 300 MB
+
+    return TransformerEncoder(settings.embedding_model, settings.torch_threads)

@@ -55,7 +55,11 @@ class Agents:
     async def interactions(self, partition: int, records: Sequence[Record]) -> None:
         """Updates profiles and signals."""
         state = await self._users.get(partition)
+        if records[0].offset <= state.read_to:  # the log begins anew: restoring looks whether it is another one
+            self._users.drop({partition})
+            state = await self._users.get(partition)
         outcome = apply_interactions(state, records, self._rules)
+        state.read_to = records[-1].offset
         signals = self._settings.topic(ITEM_SIGNALS)
         forwarded = [self._sent_again(record.headers, _key(record), one) for record, one in outcome.forwarded]
         shares = [Write(signals, item.encode(), pack(one), partition) for item, one in outcome.signals.items()]

@@ -10,16 +10,16 @@ from faust.types import TP
 from prometheus_client import start_http_server
 
 from domain.settings import StreamSettings, effective
-from domain.topics import INTERACTIONS, ITEMS, USERS
+from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP, USERS
 from embeddings.encoder import TextEncoder
 from stream import metrics
 from stream.agents import Agents, Handler, consume
-from stream.backlog import GROUP
 from stream.batching import BatchApp
 from stream.membership import Membership
 from stream.outbox import Outbox
 from stream.owned_partitions import OwnedPartitions
 from stream.restore import restore_partition, restore_text_hashes
+from stream.topic_watch import watch_topics
 from stream.watchdog import Steps, Watchdog
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     """Returns the worker's Faust app. Nothing connects before it is started."""
     options = settings.kafka_options()
     app = BatchApp(
-        settings.topic(GROUP),
+        settings.topic(STREAM_GROUP),
         broker=[f"kafka://{server}" for server in options["bootstrap_servers"]],
         broker_credentials=_credentials(settings, options),
         broker_commit_interval=settings.commit_interval_s,
@@ -66,6 +66,10 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     async def started() -> None:
         if settings.worker_metrics_port:
             start_http_server(settings.worker_metrics_port, settings.worker_metrics_host)
+
+    @app.task(on_leader=False)
+    async def watch() -> None:
+        await watch_topics(settings)
 
     @app.on_partitions_revoked.connect
     async def forget(_: object, revoked: Iterable[TP], **__: object) -> None:

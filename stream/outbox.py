@@ -137,7 +137,7 @@ async def _write(producer: AIOKafkaProducer, writes: Sequence[Write], membership
         results = await asyncio.gather(*[_send(producer, *one) for one in pending.items()], return_exceptions=True)
         errors = [one for one in results if isinstance(one, BaseException)]
         for error in errors:
-            if not _may_pass(error):
+            if not may_pass(error):
                 raise error
         # A place is sent again whole, so that a later value of a key is never overtaken by an earlier one.
         pending = {
@@ -158,7 +158,7 @@ def _by_place(writes: Sequence[Write]) -> dict[Place, list[Write]]:
     return places
 
 
-def _may_pass(error: BaseException) -> bool:
+def may_pass(error: BaseException) -> bool:
     """Whether sending again may help: the broker was away or slow, which aiokafka tells in two ways."""
     return isinstance(error, KafkaTimeoutError) or (isinstance(error, KafkaError) and bool(error.retriable))
 

@@ -13,10 +13,18 @@ class PartitionState:
 
     Profiles stay encoded: decoded they would take ten times the memory, and a batch decodes each of its
     users once.
+
+    Attributes:
+        newest: offset and event id of the newest event that a restored profile remembers; says which log it was.
+        changed_to: highest offset of `users` that a restored profile reflects.
+        read_to: highest offset of `interactions` that was handled since the state was restored.
     """
 
     profiles: dict[str, bytes] = field(default_factory=dict)
     signals: dict[str, ItemSignals] = field(default_factory=dict)
+    newest: tuple[int, str] | None = None
+    changed_to: int = -1
+    read_to: int = -1
 
     def profile(self, user_id: str) -> Profile:
         """Returns a user's profile; the empty one for a user who is not known."""
@@ -28,9 +36,14 @@ class PartitionState:
         if raw is None:
             self.profiles.pop(user_id, None)
             return True
-        taken = unpack(raw, Profile).replaces(self.profile(user_id) if user_id in self.profiles else None)
+        profile = unpack(raw, Profile)
+        taken = profile.replaces(self.profile(user_id) if user_id in self.profiles else None)
         if taken:
             self.profiles[user_id] = raw
+        self.changed_to = max(self.changed_to, profile.changes_position)
+        if profile.position > (self.newest or (-1, ""))[0] and profile.touches:
+            offset, event_id = max((touch.offset, touch.event_id) for touch in profile.touches)
+            self.newest = max(self.newest or (-1, ""), (offset, event_id))
         return taken
 
     def restore_signals(self, item_id: str, raw: bytes | None) -> bool:

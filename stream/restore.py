@@ -1,4 +1,8 @@
-"""State before events: the derived topics of a partition are read to their end before it gets new records."""
+"""State before events: the derived topics of a partition are read to their end before it gets new records.
+
+A broker that goes away meanwhile is waited for, as the outbox does: applying a record twice changes nothing.
+Then it is made sure that this state and the log that goes on belong together.
+"""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -9,11 +13,13 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from domain.codecs import pack, unpack
 from domain.errors import EventError
 from domain.log_reader import Record, read_to_end
-from domain.settings import KafkaSettings
-from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
+from domain.settings import KafkaSettings, StreamSettings
+from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, STREAM_GROUP, USER_PROFILES
 from embeddings.item_embedding import ItemEmbedding
+from stream.lineage import check_behaviour, check_embeddings
 from stream.outbox import Effects, Outbox, Write
 from stream.partition_state import PartitionState
+from stream.patience import patiently
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +33,14 @@ Overwritten = set[tuple[str, str]]
 """Topics and keys whose last value is older than one before it."""
 
 
-async def restore_partition(settings: KafkaSettings, partition: int, outbox: Outbox, step: Step) -> PartitionState:
+async def restore_partition(settings: StreamSettings, partition: int, outbox: Outbox, step: Step) -> PartitionState:
     """Reads the profiles and the signals that the partition's owners have written so far.
 
     Where a value is followed by an older one, which only a zombie can have written, it is written again: Kafka
     keeps the last value of a key when it compacts.
+
+    Raises:
+        TopicError: they belong to a log that is gone, or are gone themselves.
     """
     state = PartitionState()
     overwritten: Overwritten = set()
@@ -40,7 +49,12 @@ async def restore_partition(settings: KafkaSettings, partition: int, outbox: Out
         settings.topic(ITEM_SIGNALS): state.restore_signals,
     }
     places = [TopicPartition(topic, partition) for topic in restorers]
-    await _read(settings, places, _applier(restorers, overwritten, step))
+
+    async def work(consumer: AIOKafkaConsumer) -> None:
+        await _read(consumer, places, _applier(restorers, overwritten, step))
+        await check_behaviour(consumer, settings, partition, state)
+
+    await patiently(settings, work, settings.topic(STREAM_GROUP))
     if overwritten:
         log.warning("partition %d: older values lie above newer ones of %d keys", partition, len(overwritten))
         await outbox.put(Effects([_held(settings, state, partition, *one) for one in sorted(overwritten)]))
@@ -56,25 +70,52 @@ async def read_profiles(settings: KafkaSettings, partition: int) -> PartitionSta
     """Reads the profiles of a partition alone, of whichever generation; mends nothing."""
     state = PartitionState()
     topic = settings.topic(USER_PROFILES)
-    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: state.restore_profile}, set(), _no_step))
+
+    async def work(consumer: AIOKafkaConsumer) -> None:
+        apply = _applier({topic: state.restore_profile}, set(), _no_step)
+        await _read(consumer, [TopicPartition(topic, partition)], apply)
+
+    await patiently(settings, work)
     return state
 
 
-async def restore_text_hashes(settings: KafkaSettings, partition: int, step: Step) -> dict[str, bytes]:
-    """Reads which text of each item of the partition has been embedded, and by which model."""
-    return await _embeddings(settings, partition, step, lambda raw: unpack(raw, ItemEmbedding).text_hash)
+async def restore_text_hashes(settings: StreamSettings, partition: int, step: Step) -> dict[str, bytes]:
+    """Reads which text of each item of the partition has been embedded, and by which model.
+
+    Raises:
+        TopicError: the embeddings are gone.
+    """
+    found: dict[str, bytes] = {}
+
+    async def work(consumer: AIOKafkaConsumer) -> None:
+        await _embeddings(consumer, settings, partition, step, found, lambda raw: unpack(raw, ItemEmbedding).text_hash)
+        if not found:
+            await check_embeddings(consumer, settings, partition)
+
+    await patiently(settings, work, settings.topic(STREAM_GROUP))
+    return found
 
 
 async def read_embeddings(settings: KafkaSettings, partition: int) -> dict[str, bytes]:
     """Reads the embeddings of the partition's items as they lie in the topic."""
-    return await _embeddings(settings, partition, _no_step, _checked)
-
-
-async def _embeddings(
-    settings: KafkaSettings, partition: int, step: Step, kept: Callable[[bytes], bytes]
-) -> dict[str, bytes]:
-    topic = settings.topic(ITEM_EMBEDDINGS)
     found: dict[str, bytes] = {}
+
+    async def work(consumer: AIOKafkaConsumer) -> None:
+        await _embeddings(consumer, settings, partition, _no_step, found, _checked)
+
+    await patiently(settings, work)
+    return found
+
+
+async def _embeddings(  # noqa: PLR0913, PLR0917  (where from, what of it, where to)
+    consumer: AIOKafkaConsumer,
+    settings: KafkaSettings,
+    partition: int,
+    step: Step,
+    found: dict[str, bytes],
+    kept: Callable[[bytes], bytes],
+) -> None:
+    topic = settings.topic(ITEM_EMBEDDINGS)
 
     def restore(item_id: str, raw: bytes | None) -> bool:
         if raw is None:
@@ -83,8 +124,7 @@ async def _embeddings(
             found[item_id] = kept(raw)
         return True
 
-    await _read(settings, [TopicPartition(topic, partition)], _applier({topic: restore}, set(), step))
-    return found
+    await _read(consumer, [TopicPartition(topic, partition)], _applier({topic: restore}, set(), step))
 
 
 def _checked(raw: bytes) -> bytes:
@@ -117,22 +157,10 @@ def _applier(
 
 
 async def _read(
-    settings: KafkaSettings, partitions: Sequence[TopicPartition], apply: Callable[[Sequence[Record]], None]
+    consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition], apply: Callable[[Sequence[Record]], None]
 ) -> None:
     started = perf_counter()
-    consumer = AIOKafkaConsumer(
-        **settings.kafka_options(),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=settings.fetch_max_wait_ms,
-        max_partition_fetch_bytes=8_388_608,
-    )
-    await consumer.start()
-    try:
-        consumer.assign(list(partitions))
-        await read_to_end(consumer, partitions, apply)
-    finally:
-        await consumer.stop()
+    consumer.assign(list(partitions))
+    await read_to_end(consumer, partitions, apply)
     names = ", ".join(f"{one.topic}/{one.partition}" for one in partitions)
     log.info("restored %s in %.2f s", names, perf_counter() - started)

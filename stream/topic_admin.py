@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from domain.errors import BrokerUnavailable, TopicError
 from domain.settings import KafkaSettings
@@ -96,6 +96,21 @@ def _refuse_unknown_generation(settings: KafkaSettings, existing: Mapping[str, i
             f"generation {settings.generation!r} does not exist: there is no topic {missing[0]}."
             f" Correct FRESHET_GENERATION, or make it: FRESHET_GENERATION= freshet replay --into {settings.generation}"
         )
+
+
+def topic_ids(settings: KafkaSettings) -> dict[str, str]:
+    """Returns the broker's own id of each of this deployment's topics that exists; one created again has another.
+
+    Raises:
+        BrokerUnavailable: no broker answered, or one that does not know the topics yet.
+    """
+    with _admin(settings) as admin:
+        described = admin.describe_topics([spec.name for spec in specs_of(settings)])
+    existing = [one for one in described if one["error_code"] != UnknownTopicOrPartitionError.errno]
+    for topic in existing:
+        if topic["error_code"]:
+            raise BrokerUnavailable(f"topic {topic['name']}: {for_code(topic['error_code']).__name__}")
+    return {topic["name"]: str(topic["topic_id"]) for topic in existing}
 
 
 @contextmanager

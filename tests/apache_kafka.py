@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 START_TIMEOUT_S = 60.0
@@ -15,11 +15,16 @@ START_TIMEOUT_S = 60.0
 PROPERTIES = """
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{behind_port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},DETOUR://127.0.0.1:{detour_port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-log.dirs={folder}/data
+log.dirs={data}
+log.cleaner.backoff.ms=200
+broker.session.timeout.ms=1000
+broker.heartbeat.interval.ms=200
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 offsets.topic.replication.factor=1
@@ -32,22 +37,37 @@ share.coordinator.state.topic.min.isr=1
 
 
 class ApacheKafka:
-    """One node that can be crashed and started again over the same data."""
+    """One node that can be crashed and started again over the same data.
 
-    def __init__(self, home: Path, folder: Path) -> None:
+    Attributes:
+        bootstrap_servers: where it listens.
+        detour_port: where it says that it listens to those who come by `behind_port`; a proxy belongs there.
+        behind_port: where such a proxy finds it.
+        log_path: what it said.
+    """
+
+    def __init__(self, home: Path, folder: Path, data: Path | None = None) -> None:
         self._bin = home / "bin"
-        self._folder = folder
-        self._port, controller_port = _free_ports()
+        self._port, controller_port, self.behind_port, self.detour_port = _free_ports(4)
         self.bootstrap_servers = f"127.0.0.1:{self._port}"
+        self.log_path = folder / "broker.log"
         self._properties = folder / "server.properties"
-        self._properties.write_text(PROPERTIES.format(port=self._port, controller_port=controller_port, folder=folder))
+        self._properties.write_text(
+            PROPERTIES.format(
+                port=self._port,
+                behind_port=self.behind_port,
+                detour_port=self.detour_port,
+                controller_port=controller_port,
+                data=data or folder / "data",
+            )
+        )
         self._environment = os.environ | {"KAFKA_HEAP_OPTS": "-Xmx512m", "LOG_DIR": str(folder / "logs")}
         cluster = self._tool("kafka-storage.sh", "random-uuid").strip()
         self._tool("kafka-storage.sh", "format", "--standalone", "-t", cluster, "-c", str(self._properties))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        with (self._folder / "broker.log").open("ab") as log:
+        with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [self._bin / "kafka-server-start.sh", self._properties],
                 env=self._environment,
@@ -59,17 +79,30 @@ class ApacheKafka:
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._accepts():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                words = (self._folder / "broker.log").read_text(errors="replace")[-2000:]
+                words = self.log_path.read_text(errors="replace")[-2000:]
                 self.kill()
                 raise RuntimeError(f"Apache Kafka did not start: {words}")
             time.sleep(0.1)
 
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def kill(self) -> None:
         """A crash: SIGKILL to the whole process group, which holds the script and its Java."""
         if self._process is not None:
-            if self._process.poll() is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
+            self._signal(signal.SIGKILL)
             self._process.wait()
+
+    def freeze(self) -> None:
+        """It answers nobody, and its connections stay open, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, number)
 
     def _accepts(self) -> bool:
         with socket.socket() as probe:
@@ -87,10 +120,10 @@ class ApacheKafka:
 
 
 @contextmanager
-def apache_kafka(home: Path) -> Iterator[ApacheKafka]:
-    """A running node; its data goes with it."""
+def apache_kafka(home: Path, data: Path | None = None) -> Iterator[ApacheKafka]:
+    """A running node; its data goes with it, unless they lie in a folder of the caller's."""
     with tempfile.TemporaryDirectory(prefix="freshet-kafka-") as folder:
-        node = ApacheKafka(home, Path(folder))
+        node = ApacheKafka(home, Path(folder), data)
         try:
             node.start()
             yield node
@@ -98,8 +131,9 @@ def apache_kafka(home: Path) -> Iterator[ApacheKafka]:
             node.kill()
 
 
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]

@@ -66,6 +66,17 @@ class System:
         except httpx.TransportError:
             return False
 
+    def is_stale(self) -> bool:
+        return bool(self.ready()["stale"])
+
+    def holds(self) -> dict[str, int]:
+        """How many items, vectors and profiles the replica has."""
+        return self.ready()["holds"]
+
+    def ready(self) -> dict:
+        """What the replica says of itself."""
+        return httpx.get(f"{self.url}/health/ready").json()
+
     def until(self, holds, patience_s: float = PATIENCE_S) -> None:
         """Waits until something holds; fails with the processes' last words if it never does."""
         deadline = time.monotonic() + patience_s
@@ -96,7 +107,7 @@ class System:
 
     def embedded(self, count: int) -> None:
         """Waits until the replica holds that many vectors."""
-        self.until(lambda: httpx.get(f"{self.url}/health/ready").json()["holds"]["vectors"] == count)
+        self.until(lambda: self.holds()["vectors"] == count)
 
     def hashes(self) -> dict[str, str]:
         """The state as the topics have it."""

@@ -1,0 +1,51 @@
+"""Reading Kafka beside Faust, with a consumer for the purpose; a broker that is away is waited for."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+
+from domain.settings import KafkaSettings
+from stream.outbox import may_pass
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[AIOKafkaConsumer], Awaitable[None]]
+
+
+async def patiently(settings: KafkaSettings, work: Work, group: str | None = None) -> None:
+    """Hands a consumer to `work`, which starts again from nothing each time that the broker goes away.
+
+    Args:
+        settings: how to reach the broker.
+        work: must be able to run twice.
+        group: whose committed offsets the consumer can ask for; it joins no group.
+    """
+    pause_s = 0.1
+    while not await _done(settings, work, group):
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, 5.0)
+
+
+async def _done(settings: KafkaSettings, work: Work, group: str | None) -> bool:
+    consumer = AIOKafkaConsumer(
+        **settings.kafka_options(),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=settings.fetch_max_wait_ms,
+        max_partition_fetch_bytes=8_388_608,
+    )
+    try:
+        await consumer.start()
+        await work(consumer)
+    except KafkaError as error:
+        if not may_pass(error):
+            raise
+        log.warning("Kafka is away; trying again: %s", error)
+        return False
+    finally:
+        await consumer.stop()
+    return True
