@@ -267,7 +267,7 @@ def test_a_generation_that_nobody_made_is_not_worked_with(lived: Lived):
         (["--into", "g", "--to", "yesterday"], "--to: expected epoch milliseconds or RFC 3339"),
         (["--into", "g", "--from", "2026-01-02T00:00:00Z", "--to", "2026-01-01T00:00:00Z"], "is not before --to"),
         (["--into", "g", "--to", "2020-01-01T00:00:00Z"], "nothing reached Kafka in that time"),
-        (["--into", "g", "--to", "interactions/0@99999999"], "partition 0 of interactions holds offsets 0 to"),
+        (["--into", "g", "--to", "interactions/0@99999999"], "0@99999999 is outside of the log: partition 0 of"),
         (["--into", "g", "--to", "77@0"], "partition 77 of interactions holds nothing"),
     ],
 )
