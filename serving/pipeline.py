@@ -125,7 +125,8 @@ def _candidates(query: Query, slate: Slate) -> NDArray[np.int64]:
     for name, retrieve in SOURCES.items():
         if name in settings.disabled:
             continue
-        if (perf_counter() - started) * 1000 > settings.source_budget_ms:
+        late = (perf_counter() - started) * 1000 > settings.source_budget_ms
+        if late and any(map(len, found)):  # an empty slate in time serves nobody
             _degrade(slate, name, "late")
             continue
         try:

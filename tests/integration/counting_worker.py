@@ -17,6 +17,7 @@ from stream.agents import consume
 from stream.batching import BatchApp
 from stream.membership import Membership
 from stream.outbox import Outbox
+from stream.watchdog import Steps, Watchdog
 
 
 def main() -> None:
@@ -35,6 +36,7 @@ def main() -> None:
         datadir=str(seen.parent / "faust"),
     )
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
+    app.watchdog = Watchdog(settings, Steps(), app.assigned)
     app.outbox = Outbox(settings.kafka_options(), Membership(6))
 
     async def handle(partition: int, records: Sequence[Record]) -> None:

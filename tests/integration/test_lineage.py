@@ -13,6 +13,8 @@ from domain.errors import TopicError
 from domain.profile import Profile
 from domain.settings import StreamSettings, load_settings
 from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, STREAM_GROUP, USER_PROFILES
+from stream.membership import Membership
+from stream.outbox import Outbox
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
 from stream.restore import restore_partition, restore_text_hashes
@@ -52,7 +54,8 @@ class Partition:
         return state
 
     def restored(self) -> PartitionState:
-        return asyncio.run(restore_partition(self.settings, 0))
+        outbox = Outbox(self.settings.kafka_options(), Membership(6))  # not started: nothing is to be mended here
+        return asyncio.run(restore_partition(self.settings, 0, outbox, lambda: None))
 
     def close(self) -> None:
         self._producer.close()
@@ -115,7 +118,7 @@ def test_events_that_were_read_and_left_no_trace_mean_that_the_trace_is_lost(par
 
 def test_items_that_were_read_and_have_no_embedding_mean_that_the_embeddings_are_lost(partition: Partition):
     def restored() -> dict[str, bytes]:
-        return asyncio.run(restore_text_hashes(partition.settings, 0))
+        return asyncio.run(restore_text_hashes(partition.settings, 0, lambda: None))
 
     partition.put(ITEMS, ("i1", b'{"item_id": "i1", "title": "one"}'))
     assert restored() == {}  # not read yet
