@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from domain.errors import TopicError
 from domain.log_reader import Record
 from domain.settings import StreamSettings
-from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES, USERS
+from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, STREAM_GROUP, USER_PROFILES, USERS
 from stream.item_embedder import read_items
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
@@ -57,7 +58,7 @@ async def check_embeddings(consumer: AIOKafkaConsumer, settings: StreamSettings,
         return
     source = TopicPartition(settings.topic(ITEMS), partition)
     consumer.assign([source])
-    records = [record async for record in _read_so_far(consumer, source)]
+    records = [record async for record in _read_so_far(consumer, settings, source)]
     if read_items(records).changed:
         raise _lost(settings.topic(ITEM_EMBEDDINGS), f"nothing is left in partition {partition}")
 
@@ -68,7 +69,7 @@ async def _check_complete(
     """Reads the log until it has given rise to a profile and a signal, mostly with its first record."""
     again = PartitionState()
     rules = Rules(settings.all_interaction_types(), settings.profile_size)
-    async for record in _read_so_far(consumer, source):
+    async for record in _read_so_far(consumer, settings, source):
         apply_interactions(again, [record], rules)
         lost = USER_PROFILES if not state.profiles else ITEM_SIGNALS if again.signals and not state.signals else None
         if lost and again.profiles:
@@ -77,15 +78,31 @@ async def _check_complete(
             return
 
 
-async def _read_so_far(consumer: AIOKafkaConsumer, source: TopicPartition) -> AsyncIterator[Record]:
+async def _read_so_far(
+    consumer: AIOKafkaConsumer, settings: StreamSettings, source: TopicPartition
+) -> AsyncIterator[Record]:
     """Yields what the group has read of a partition."""
-    committed = await consumer.committed(source) or 0
-    until = min(committed, await _end(consumer, source))
+    until = min(await _committed(settings, source), await _end(consumer, source))
     consumer.seek(source, (await consumer.beginning_offsets([source]))[source])
     while await consumer.position(source) < until:
         for record in (await consumer.getmany(timeout_ms=200)).get(source, ()):
             if record.offset < until:
                 yield record
+
+
+async def _committed(settings: StreamSettings, source: TopicPartition) -> int:
+    """Returns how far the group has read.
+
+    Asked of an administrator: a consumer of the group would run aiokafka's coordination, which breaks off where the
+    assignment is changed by hand as here, and leaves who waits for a committed offset waiting.
+    """
+    admin = AIOKafkaAdminClient(**settings.kafka_options())
+    try:
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(settings.topic(STREAM_GROUP), partitions=[source])
+    finally:
+        await admin.close()
+    return max(0, found[source].offset) if source in found else 0
 
 
 async def _holds(consumer: AIOKafkaConsumer, source: TopicPartition, offset: int, event_id: str) -> bool:

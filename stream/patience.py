@@ -15,24 +15,23 @@ log = logging.getLogger(__name__)
 Work = Callable[[AIOKafkaConsumer], Awaitable[None]]
 
 
-async def patiently(settings: KafkaSettings, work: Work, group: str | None = None) -> None:
+async def patiently(settings: KafkaSettings, work: Work) -> None:
     """Hands a consumer to `work`, which starts again from nothing each time that the broker goes away.
 
     Args:
         settings: how to reach the broker.
         work: must be able to run twice.
-        group: whose committed offsets the consumer can ask for; it joins no group.
     """
     pause_s = 0.1
-    while not await _done(settings, work, group):
+    while not await _done(settings, work):
         await asyncio.sleep(pause_s)
         pause_s = min(pause_s * 2, 5.0)
 
 
-async def _done(settings: KafkaSettings, work: Work, group: str | None) -> bool:
+async def _done(settings: KafkaSettings, work: Work) -> bool:
     consumer = AIOKafkaConsumer(
         **settings.kafka_options(),
-        group_id=group,
+        group_id=None,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=settings.fetch_max_wait_ms,

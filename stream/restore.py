@@ -14,7 +14,7 @@ from domain.codecs import pack, unpack
 from domain.errors import EventError
 from domain.log_reader import Record, read_to_end
 from domain.settings import KafkaSettings, StreamSettings
-from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, STREAM_GROUP, USER_PROFILES
+from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.item_embedding import ItemEmbedding
 from stream.lineage import check_behaviour, check_embeddings
 from stream.outbox import Effects, Outbox, Write
@@ -54,7 +54,7 @@ async def restore_partition(settings: StreamSettings, partition: int, outbox: Ou
         await _read(consumer, places, _applier(restorers, overwritten, step))
         await check_behaviour(consumer, settings, partition, state)
 
-    await patiently(settings, work, settings.topic(STREAM_GROUP))
+    await patiently(settings, work)
     if overwritten:
         log.warning("partition %d: older values lie above newer ones of %d keys", partition, len(overwritten))
         await outbox.put(Effects([_held(settings, state, partition, *one) for one in sorted(overwritten)]))
@@ -92,7 +92,7 @@ async def restore_text_hashes(settings: StreamSettings, partition: int, step: St
         if not found:
             await check_embeddings(consumer, settings, partition)
 
-    await patiently(settings, work, settings.topic(STREAM_GROUP))
+    await patiently(settings, work)
     return found
 
 

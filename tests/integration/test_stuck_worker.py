@@ -4,6 +4,7 @@ A proxy stands between the processes and the broker. It swallows one kind of the
 how a write that is never answered or a consumer that has lost its place look from within.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,7 +78,8 @@ def test_a_worker_whose_requests_are_never_answered_ends_and_its_successor_goes_
     assert proxy.swallowed
     assert worker.status() == EXIT_STUCK
     said = worker.log_path.read_text()
-    assert "this worker is stuck: 1 records wait, the oldest at interactions/" in said
+    # The first event counts as waiting if the second came before its commit, which waits for both.
+    assert re.search(r"this worker is stuck: [12] records wait, the oldest at interactions/", said)
     proxy.pass_all()
     system.start_worker()  # what its supervisor does
     system.until(lambda: profiles(system) == {b"before", b"after"})

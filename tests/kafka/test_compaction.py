@@ -14,6 +14,7 @@ EAGER = {
     "segment.ms": "100",
     "segment.bytes": "1048576",
     "min.cleanable.dirty.ratio": "0.001",
+    "min.compaction.lag.ms": "0",
     "delete.retention.ms": "0",
 }
 
