@@ -35,6 +35,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 EXTERNAL = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_HOME = os.environ.get("KAFKA_HOME")
 
+ONE_BROKER = pytest.mark.parametrize(
+    "kafka", ["external" if EXTERNAL else "apache" if KAFKA_HOME else "embedded"], indirect=True
+)
+"""For what takes long and does not depend on the broker: Apache Kafka where there is one."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Lets pass that kafka-python 3.0.12 leaves a refused connection's socket to the garbage collector."""

@@ -14,19 +14,13 @@ from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from stream.outbox import EXIT_BROKEN
 from stream.topic_admin import create_topics
-from tests.conftest import EXTERNAL, KAFKA_HOME
+from tests.conftest import ONE_BROKER
 from tests.feeding import Feed, as_producers_send, changes_of, log_of
 from tests.havoc import Havoc, calm_hashes, compacted_hashes, hashes_under_fire
 from tests.integration.test_emitter import read_topic
 from tests.system import QuickSystem, System
 
 Opener = Callable[[str], System]
-
-
-ONE_BROKER = pytest.mark.parametrize(
-    "kafka", ["external" if EXTERNAL else "apache" if KAFKA_HOME else "embedded"], indirect=True
-)
-"""For what takes long and does not depend on the broker."""
 
 SEED = 11
 KILLS = 3
@@ -59,6 +53,7 @@ def send_records(settings: KafkaSettings, name: str, records: Iterable[ConsumerR
     producer.close()
 
 
+@ONE_BROKER
 def test_whatever_is_killed_while_a_log_flows_the_state_is_that_of_a_calm_run(opened: Opener):
     now_ms = system_clock()
     log, changes = log_of(SEED, 2_000, now_ms), changes_of(SEED, now_ms)
