@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
@@ -109,16 +109,24 @@ class Feed:
     def is_sending(self) -> bool:
         return not self._done.done()
 
-    def drain(self) -> None:
-        """Sends the rest and waits until the workers have committed all of it: then all its effects are durable."""
+    def drain(self, supervise: Callable[[], None] = lambda: None) -> None:
+        """Sends the rest and waits until the workers have committed all of it: then all its effects are durable.
+
+        Meanwhile `supervise` is called, as a supervisor looks whether workers run.
+        """
+
+        def is_drained() -> bool:
+            supervise()
+            return not self._missing(admin)
+
         self._hurry.set()
         self._done.result(120)
         self._pool.shutdown()
         with connected(KafkaAdminClient, self._system.settings) as admin:
-            self._system.until(lambda: not self._missing(admin), 120)
+            self._system.until(is_drained, 120)
             for one in read_topic(self._system.settings, INTERACTIONS):  # what merges have sent again lies here as well
                 self._sent[INTERACTIONS, one.partition] = one.offset + 1
-            self._system.until(lambda: not self._missing(admin), 120)
+            self._system.until(is_drained, 120)
 
     def _missing(self, admin: KafkaAdminClient) -> bool:
         settings = self._system.settings
