@@ -10,6 +10,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.partitioner.default import murmur2
 
 from cli.broker import EmbeddedBroker, free_port
+from domain.clock import system_clock
 from domain.errors import (
     BrokerUnavailable,
     DeliveryError,
@@ -137,7 +138,7 @@ def test_what_is_wrong_is_refused_before_it_is_sent(settings: KafkaSettings, emi
     with pytest.raises(UnknownEventType):
         emitter.emit({**msgspec.to_builtins(click()), "type": "share"})
     with pytest.raises(FutureEvent):
-        emitter.emit({**msgspec.to_builtins(click()), "event_time": NOW_MS + 1_000_000})
+        emitter.emit({**msgspec.to_builtins(click()), "event_time": system_clock() + 1_000_000})
     with pytest.raises(MalformedEvent, match="item_id"):
         emitter.delete_item("")
     emitter.flush()
