@@ -28,7 +28,7 @@ from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEMS, TOPICS, USER_PROFILES, USERS
 from stream.topic_admin import create_topics
 from tests.builders import START_MS, LogRecord
-from tests.conftest import EXTERNAL
+from tests.conftest import EXTERNAL, ONE_BROKER
 from tests.hostile_records import hostile_records
 from tests.integration.test_emitter import read_topic
 from tests.system import System
@@ -90,6 +90,7 @@ def click(user: str, at: int, kind: str = "click") -> Interaction:
     return Interaction(event_id=f"{user}-{at}", type=kind, user_id=user, item_id=f"i{at % 7}", event_time=START_MS + at)
 
 
+@ONE_BROKER
 def test_a_worker_lives_through_thousands_of_hostile_records_and_keeps_each_it_cannot_use(system: System) -> None:
     rng = random.Random(7)
     for topic, number in SENT.items():

@@ -37,10 +37,13 @@ from stream.replay import SOURCES
 from stream.restore import read_profiles
 from stream.topic_admin import check_topics, create_topics
 from tests.builders import START_MS
+from tests.conftest import ONE_BROKER
 from tests.forked import SERVER
 from tests.integration.dying_replay import replay_and_die
 from tests.integration.test_emitter import read_topic
 from tests.system import QuickSystem
+
+pytestmark = ONE_BROKER
 
 PEOPLE = [f"user-{n}" for n in range(8)]
 SHELF = [Item(item_id=f"i{n}", title=f"A story about number {n}", published_at=1) for n in range(6)]
