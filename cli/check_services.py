@@ -14,8 +14,8 @@ from cli.kafka_clients import connected, with_coordinator
 from domain.clock import system_clock
 from domain.errors import BrokerUnavailable, ConfigError
 from domain.settings import KafkaSettings
-from domain.topics import DEAD_LETTERS, faults
-from stream.backlog import GROUP, READ_TOPICS, Backlogs, backlogs, bounds, oldest_waiting
+from domain.topics import DEAD_LETTERS, STREAM_GROUP, faults
+from stream.backlog import READ_TOPICS, Backlogs, backlogs, bounds, oldest_waiting
 from stream.topic_admin import REMEDY, describe_topics, specs_of
 
 READABLE_API = (2, 2)
@@ -115,7 +115,7 @@ def _topics(settings: KafkaSettings, found: list[str]) -> Finding:
 
 
 def _workers(admin: Any, settings: KafkaSettings, partitions: Mapping[str, int]) -> Finding:  # noqa: ANN401
-    group = settings.topic(GROUP)
+    group = settings.topic(STREAM_GROUP)
     counts = {name: partitions[settings.topic(name)] for name in READ_TOPICS}
     found = with_coordinator(backlogs, admin, settings, counts)
     lags = {name: sum(one.records for at, one in found.items() if at.topic == settings.topic(name)) for name in counts}

@@ -12,6 +12,7 @@ from cli.kafka_clients import with_coordinator
 from domain.errors import ConfigError
 from domain.settings import KafkaSettings
 from domain.topics import STREAM_GROUP
+from stream.backlog import committed
 from stream.replay import SOURCES, Place
 
 
@@ -48,9 +49,9 @@ class GenerationGroups:
         self._commit(self._workers, reached)
 
     def _committed(self, group: str) -> dict[Place, int]:
-        offsets = with_coordinator(self._admin.list_group_offsets, [group])[group]
+        offsets = with_coordinator(committed, self._admin, group)
         return {
-            (self._topics[place.topic], place.partition): at.offset
+            (self._topics[place.topic], place.partition): at
             for place, at in offsets.items()
             if place.topic in self._topics
         }

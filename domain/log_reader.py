@@ -8,6 +8,8 @@ same way.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from domain.settings import KafkaSettings
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -37,6 +39,20 @@ class LogConsumer(Protocol):
     async def end_offsets(self, partitions: Iterable[Any]) -> Mapping[Any, int]: ...  # noqa: D102
     async def position(self, partition: Any) -> int: ...  # noqa: ANN401, D102
     async def getmany(self, *, timeout_ms: int) -> Mapping[Any, Sequence[Record]]: ...  # noqa: D102
+
+
+def reader_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Returns the arguments of an aiokafka consumer that reads a log: in no group, committing nothing.
+
+    Where retention deletes what is being read, it goes on with the oldest there is.
+    """
+    return settings.kafka_options() | {
+        "group_id": None,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "fetch_max_wait_ms": settings.fetch_max_wait_ms,
+        "max_partition_fetch_bytes": 8_388_608,
+    }
 
 
 async def read_to_end(

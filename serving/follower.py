@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 
 from domain.clock import Clock, system_clock
 from domain.errors import BrokerUnavailable, TopicError
-from domain.log_reader import Record, read_to_end
+from domain.log_reader import Record, read_to_end, reader_options
 from domain.settings import KafkaSettings, ServingSettings
 from serving import metrics
 from serving.progress import Outdated, Progress
@@ -201,14 +201,7 @@ class Follower:
 
 def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
     """Returns a consumer that belongs to no group and commits nothing."""
-    return AIOKafkaConsumer(
-        **settings.kafka_options(),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=settings.fetch_max_wait_ms,
-        max_partition_fetch_bytes=8_388_608,
-    )
+    return AIOKafkaConsumer(**reader_options(settings))
 
 
 async def assign_all(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> list[TopicPartition]:

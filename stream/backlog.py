@@ -13,7 +13,6 @@ from kafka.admin import OffsetSpec
 from domain.settings import KafkaSettings
 from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP, USERS
 
-GROUP = STREAM_GROUP
 READ_TOPICS = (INTERACTIONS, USERS, ITEMS)
 """What the workers read."""
 
@@ -53,12 +52,17 @@ def backlogs(admin: Any, settings: KafkaSettings, partitions: Mapping[str, int])
         settings: which topics.
         partitions: how many partitions each of READ_TOPICS has.
     """
-    group = settings.topic(GROUP)
+    group = settings.topic(STREAM_GROUP)
     places = [TopicPartition(settings.topic(name), one) for name, count in partitions.items() for one in range(count)]
-    committed = admin.list_group_offsets([group])[group]
+    done = committed(admin, group)
     starts, ends = bounds(admin, places)
-    read = {one: max(starts[one], committed[one].offset if one in committed else 0) for one in places}
+    read = {one: max(starts[one], done.get(one, 0)) for one in places}
     return {one: Backlog(read[one], ends[one]) for one in places}
+
+
+def committed(admin: Any, group: str) -> dict[Any, int]:  # noqa: ANN401
+    """Returns the offsets at which a consumer group goes on; without those it committed nothing of."""
+    return {place: at.offset for place, at in admin.list_group_offsets([group])[group].items()}
 
 
 def bounds(admin: Any, places: Iterable[TopicPartition]) -> tuple[dict[Any, int], dict[Any, int]]:  # noqa: ANN401

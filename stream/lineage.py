@@ -5,19 +5,21 @@ events for redelivered ones; state that was lost with its topic would be missed 
 read past the events. Both are found here, before an event is applied.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 
 from domain.errors import TopicError
 from domain.log_reader import Record
 from domain.settings import StreamSettings
 from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, STREAM_GROUP, USER_PROFILES, USERS
+from stream.backlog import committed
 from stream.item_embedder import read_items
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
+from stream.topic_admin import administrator
 
 REMEDY = (
     "Stop the workers; delete the topics user-profiles, item-signals and item-embeddings and the consumer group"
@@ -82,7 +84,10 @@ async def _read_so_far(
     consumer: AIOKafkaConsumer, settings: StreamSettings, source: TopicPartition
 ) -> AsyncIterator[Record]:
     """Yields what the group has read of a partition."""
-    until = min(await _committed(settings, source), await _end(consumer, source))
+    # Not asked of the consumer: one of the group would run aiokafka's coordination, which breaks off where the
+    # assignment is changed by hand as here, and leaves who waits for a committed offset waiting.
+    read = await asyncio.to_thread(_read_by_group, settings)
+    until = min(read.get(source, 0), await _end(consumer, source))
     consumer.seek(source, (await consumer.beginning_offsets([source]))[source])
     while await consumer.position(source) < until:
         for record in (await consumer.getmany(timeout_ms=200)).get(source, ()):
@@ -90,19 +95,9 @@ async def _read_so_far(
                 yield record
 
 
-async def _committed(settings: StreamSettings, source: TopicPartition) -> int:
-    """Returns how far the group has read.
-
-    Asked of an administrator: a consumer of the group would run aiokafka's coordination, which breaks off where the
-    assignment is changed by hand as here, and leaves who waits for a committed offset waiting.
-    """
-    admin = AIOKafkaAdminClient(**settings.kafka_options())
-    try:
-        await admin.start()
-        found = await admin.list_consumer_group_offsets(settings.topic(STREAM_GROUP), partitions=[source])
-    finally:
-        await admin.close()
-    return max(0, found[source].offset) if source in found else 0
+def _read_by_group(settings: StreamSettings) -> dict[TopicPartition, int]:
+    with administrator(settings) as admin:
+        return committed(admin, settings.topic(STREAM_GROUP))
 
 
 async def _holds(consumer: AIOKafkaConsumer, source: TopicPartition, offset: int, event_id: str) -> bool:

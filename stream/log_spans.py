@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from domain.errors import BrokerUnavailable
-from domain.log_reader import Record
+from domain.log_reader import Record, reader_options
 from domain.settings import KafkaSettings
 
 BATCH = 5_000
@@ -34,14 +34,7 @@ class SpanReader:
     """Reads spans, one after the other, without a consumer group; an async context manager."""
 
     def __init__(self, settings: KafkaSettings) -> None:
-        self._consumer = AIOKafkaConsumer(
-            **settings.kafka_options(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",  # what retention deletes while we read is left out
-            fetch_max_wait_ms=settings.fetch_max_wait_ms,
-            max_partition_fetch_bytes=8_388_608,
-        )
+        self._consumer = AIOKafkaConsumer(**reader_options(settings))
 
     async def __aenter__(self) -> "SpanReader":
         await self._consumer.start()

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from domain.errors import BrokerUnavailable
+from domain.log_reader import reader_options
 from domain.settings import KafkaSettings
 from stream.outbox import may_pass
 
@@ -29,19 +31,12 @@ async def patiently(settings: KafkaSettings, work: Work) -> None:
 
 
 async def _done(settings: KafkaSettings, work: Work) -> bool:
-    consumer = AIOKafkaConsumer(
-        **settings.kafka_options(),
-        group_id=None,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        fetch_max_wait_ms=settings.fetch_max_wait_ms,
-        max_partition_fetch_bytes=8_388_608,
-    )
+    consumer = AIOKafkaConsumer(**reader_options(settings))
     try:
         await consumer.start()
         await work(consumer)
-    except KafkaError as error:
-        if not may_pass(error):
+    except (KafkaError, BrokerUnavailable) as error:
+        if not isinstance(error, BrokerUnavailable) and not may_pass(error):
             raise
         log.warning("Kafka is away; trying again: %s", error)
         return False

@@ -45,7 +45,7 @@ def create_topics(settings: KafkaSettings, new_generation: bool = False) -> list
         BrokerUnavailable: no broker answered.
         TopicError: the generation is unknown, or the broker refused to create a topic.
     """
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         existing = _partitions(admin, settings)
         if not new_generation:
             _refuse_unknown_generation(settings, existing)
@@ -78,7 +78,7 @@ def describe_topics(settings: KafkaSettings) -> BrokerTopics:
     Raises:
         BrokerUnavailable: no broker answered.
     """
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         partitions = _partitions(admin, settings)
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in partitions]
         # "all": the embedded broker calls every value a default, and the usual filter leaves those out.
@@ -104,7 +104,7 @@ def topic_ids(settings: KafkaSettings) -> dict[str, str]:
     Raises:
         BrokerUnavailable: no broker answered, or one that does not know the topics yet.
     """
-    with _admin(settings) as admin:
+    with administrator(settings) as admin:
         described = admin.describe_topics([spec.name for spec in specs_of(settings)])
     existing = [one for one in described if one["error_code"] != UnknownTopicOrPartitionError.errno]
     for topic in existing:
@@ -114,7 +114,12 @@ def topic_ids(settings: KafkaSettings) -> dict[str, str]:
 
 
 @contextmanager
-def _admin(settings: KafkaSettings) -> Iterator[Any]:
+def administrator(settings: KafkaSettings) -> Iterator[Any]:
+    """Opens a KafkaAdminClient and closes it at the end.
+
+    Raises:
+        BrokerUnavailable: no broker answered, or it refused what was asked.
+    """
     where = f"Kafka at {settings.bootstrap_servers}"
     admin = None
     try:

@@ -11,15 +11,15 @@ from kafka.admin import KafkaAdminClient
 from cli.kafka_clients import connected, with_coordinator
 from domain.interactions import Interaction
 from domain.items import Item
-from domain.topics import INTERACTIONS, ITEMS
+from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP
 from domain.topics import USERS as USER_CHANGES
 from domain.users import UserChange
 from freshet import Emitter
+from stream.backlog import committed
 from tests.integration.test_emitter import read_topic
 from tests.system import System
 
 DAY_MS = 86_400_000
-GROUP = "freshet-stream"
 USERS = [f"user-{n}" for n in range(40)]
 ITEM_IDS = [f"item-{n}" for n in range(24)]
 BURST = 50
@@ -130,7 +130,6 @@ class Feed:
 
     def _missing(self, admin: KafkaAdminClient) -> bool:
         settings = self._system.settings
-        group = settings.topic(GROUP)
-        committed = with_coordinator(admin.list_group_offsets, [group])[group]
-        read = {(one.topic, one.partition): at.offset for one, at in committed.items()}
+        group = settings.topic(STREAM_GROUP)
+        read = {(one.topic, one.partition): at for one, at in with_coordinator(committed, admin, group).items()}
         return any(read.get((settings.topic(topic), one), 0) < end for (topic, one), end in self._sent.items())

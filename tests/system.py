@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,6 +16,7 @@ from domain.items import Item
 from domain.positions import Position, to_token
 from domain.settings import KafkaSettings, ServingSettings, load_settings
 from freshet import Client, Emitter
+from stream.topic_admin import create_topics
 from tests.forked import ForkedChild
 
 PATIENCE_S = 90.0
@@ -127,3 +129,16 @@ class QuickSystem(System):
 
     def _child(self, arguments: list[str], log: Path, variables: dict[str, str]) -> Child:
         return ForkedChild(arguments[0], arguments, log, variables)
+
+
+@contextmanager
+def system_at(servers: str, folder: Path) -> Iterator[System]:
+    """A system on an embedded broker of the test's own, its topics made; ended at the end."""
+    overrides: dict[str, object] = {"bootstrap_servers": servers, "partitions": 2, "fetch_max_wait_ms": 5}
+    settings = load_settings(KafkaSettings, **overrides)
+    create_topics(settings)
+    running = System(settings, overrides, folder)
+    try:
+        yield running
+    finally:
+        running.close()

@@ -80,3 +80,12 @@ def test_rankings_are_merged_in_turn_and_the_best_come_first():
     assert in_turn([np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)], 4).tolist() == [1, 2, 4, 3]
     assert in_turn([], 5).tolist() == []
     assert best(np.array([0.0, 3, 1, 2], np.float32), 2).tolist() == [1, 3]
+
+
+def test_sources_that_are_late_are_named_and_never_leave_the_slate_empty(deployment):
+    deployment.learn(*[interaction(f"u{n}", "heat", n) for n in range(5)])
+    model = deployment.replica.model
+    model.settings = model.settings.model_copy(update={"source_budget_ms": 0})
+    slate = recommend(stored_query(model, "nobody", 10, deployment.now_ms))
+    assert slate.items
+    assert slate.degraded == ["fresh: late"]  # popularity was the first to find something

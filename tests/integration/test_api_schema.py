@@ -18,12 +18,10 @@ from schemathesis.specs.openapi import checks
 
 from cli.broker import EmbeddedBroker
 from domain.items import Item
-from domain.settings import KafkaSettings, load_settings
 from domain.topics import DEAD_LETTERS
-from stream.topic_admin import create_topics
 from tests.integration.test_emitter import read_topic
 from tests.integration.test_system import click
-from tests.system import System
+from tests.system import System, system_at
 
 CHECKS = [
     checks.status_code_conformance,
@@ -35,22 +33,13 @@ CHECKS = [
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with EmbeddedBroker() as broker:
-        overrides: dict[str, object] = {
-            "bootstrap_servers": broker.bootstrap_servers,
-            "partitions": 2,
-            "fetch_max_wait_ms": 5,
-        }
-        kafka = load_settings(KafkaSettings, **overrides)
-        create_topics(kafka)
-        running = System(kafka, overrides, tmp_path_factory.mktemp("api"))
+    with EmbeddedBroker() as broker, system_at(broker.bootstrap_servers, tmp_path_factory.mktemp("api")) as running:
         running.start_worker()
         running.start_replica(max_wait_ms=5)
         running.send_items([Item(item_id=f"i{n}", title=f"Item {n}", categories=["A"], price=n) for n in range(20)])
         running.learned(running.send([click(f"u{n % 3}", f"i{n}") for n in range(20)]))
         running.embedded(20)
         yield running
-        running.close()
 
 
 def holds(case: schemathesis.Case) -> None:

@@ -28,7 +28,7 @@ from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEMS, TOPICS, USER_PROFILES, USERS
 from stream.topic_admin import create_topics
 from tests.builders import START_MS, LogRecord
-from tests.conftest import EXTERNAL, ONE_BROKER
+from tests.conftest import ONE_BROKER
 from tests.hostile_records import hostile_records
 from tests.integration.test_emitter import read_topic
 from tests.system import System
@@ -37,7 +37,6 @@ SENT = {INTERACTIONS: 2_000, USERS: 1_000, ITEMS: 1_000}
 COMPACTED = {spec.name for spec in TOPICS if spec.cleanup_policy == "compact"}
 TAKE_ALL = {"dead_letter_max_share": 1, "dead_letter_max_in_a_row": 0}
 KNOWING_SHARES = {"interaction_types": '{"share": {"weight": 2}}'}
-ON_ONE_BROKER = pytest.mark.parametrize("kafka", ["external" if EXTERNAL else "embedded"], indirect=True)
 
 
 @pytest.fixture
@@ -139,7 +138,7 @@ def test_what_producers_compress_is_read_by_workers_and_commands(system: System)
     assert len(read_topic(system.settings, INTERACTIONS)) == 2 * len(codecs)  # with kafka-python, as the commands do
 
 
-@ON_ONE_BROKER
+@ONE_BROKER
 def test_a_flood_of_refused_records_stops_the_worker_before_any_of_them_is_written_or_committed(
     system: System,
 ) -> None:
@@ -164,7 +163,7 @@ def twin(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) 
     running.close()
 
 
-@ON_ONE_BROKER
+@ONE_BROKER
 def test_letters_replayed_after_a_fix_leave_no_trace_even_if_they_are_replayed_twice(
     system: System, twin: System, overrides: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:

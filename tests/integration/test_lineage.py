@@ -1,15 +1,14 @@
 """Restoring a partition on a real broker: state that belongs to its log is taken, state of a lost log is not."""
 
 import asyncio
-import time
 
 import msgspec
 import pytest
 from kafka import KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
-from kafka.errors import CoordinatorNotAvailableError
 from kafka.structs import OffsetAndMetadata
 
+from cli.kafka_clients import with_coordinator
 from domain.codecs import pack
 from domain.errors import TopicError
 from domain.profile import Profile
@@ -42,14 +41,8 @@ class Partition:
         """The group has committed so far."""
         admin = KafkaAdminClient(**self.settings.kafka_options())
         place = TopicPartition(self.settings.topic(name), 0)
-        until = time.monotonic() + 20
-        while True:
-            try:
-                admin.alter_group_offsets(self.settings.topic(STREAM_GROUP), {place: OffsetAndMetadata(offset, "", -1)})
-                break
-            except CoordinatorNotAvailableError:  # a broker's first group: it makes the topic of the offsets now
-                assert time.monotonic() < until
-                time.sleep(0.1)
+        wanted = {place: OffsetAndMetadata(offset, "", -1)}
+        with_coordinator(admin.alter_group_offsets, self.settings.topic(STREAM_GROUP), wanted)
         admin.close()
 
     def work(self) -> PartitionState:

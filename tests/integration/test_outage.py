@@ -22,7 +22,7 @@ from tests.apache_kafka import ApacheKafka, apache_kafka
 from tests.conftest import KAFKA_HOME
 from tests.integration.test_emitter import read_topic
 from tests.integration.test_system import click
-from tests.system import System
+from tests.system import System, system_at
 
 ITEMS = [Item(item_id=f"i{n}", title=f"Item {n} about trains", published_at=1) for n in range(5)]
 
@@ -35,16 +35,8 @@ def broker() -> Iterator[EmbeddedBroker]:
 
 @pytest.fixture
 def system(broker: EmbeddedBroker, tmp_path: Path) -> Iterator[System]:
-    overrides: dict[str, object] = {
-        "bootstrap_servers": broker.bootstrap_servers,
-        "partitions": 2,
-        "fetch_max_wait_ms": 5,
-    }
-    settings = load_settings(KafkaSettings, **overrides)
-    create_topics(settings)
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
+    with system_at(broker.bootstrap_servers, tmp_path) as running:
+        yield running
 
 
 def test_a_replica_outlives_its_broker_and_says_that_it_is_stale(broker: EmbeddedBroker, system: System):

@@ -14,11 +14,9 @@ import pytest
 
 from cli.broker import EmbeddedBroker
 from domain.items import Item
-from domain.settings import KafkaSettings, load_settings
 from domain.topics import INTERACTIONS
-from stream.topic_admin import create_topics
 from tests.integration.test_emitter import read_topic
-from tests.system import System
+from tests.system import System, system_at
 
 ITEMS = [Item(item_id=f"i{n}", title=f"Item {n} about lakes", published_at=1) for n in range(300)]
 SLATES, EVENTS, ROUNDS = 300, 50, 4
@@ -26,17 +24,8 @@ SLATES, EVENTS, ROUNDS = 300, 50, 4
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    with EmbeddedBroker() as broker:
-        overrides: dict[str, object] = {
-            "bootstrap_servers": broker.bootstrap_servers,
-            "partitions": 2,
-            "fetch_max_wait_ms": 5,
-        }
-        settings = load_settings(KafkaSettings, **overrides)
-        create_topics(settings)
-        running = System(settings, overrides, tmp_path)
+    with EmbeddedBroker() as broker, system_at(broker.bootstrap_servers, tmp_path) as running:
         yield running
-        running.close()
 
 
 def test_overload_is_shed_and_health_is_answered_and_what_was_accepted_is_kept(system: System):

@@ -8,10 +8,8 @@ import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
 from cli.broker import EmbeddedBroker
-from domain.settings import KafkaSettings, load_settings
-from stream.topic_admin import create_topics
 from tests.integration.test_system import CATALOGUE, click, clicks
-from tests.system import System
+from tests.system import System, system_at
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 OPTIONS = (
@@ -24,24 +22,13 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with EmbeddedBroker() as broker:
-        overrides: dict[str, object] = {
-            "bootstrap_servers": broker.bootstrap_servers,
-            "partitions": 2,
-            "fetch_max_wait_ms": 5,
-        }
-        settings = load_settings(KafkaSettings, **overrides)
-        create_topics(settings)
-        running = System(settings, overrides, tmp_path_factory.mktemp("playground"))
-        try:
-            running.start_worker()
-            running.start_replica()
-            running.send_items(CATALOGUE)
-            running.learned(running.send([*clicks(1, 60, 1_700_000_000_000), click("ann", "Horror-0")]))
-            running.embedded(len(CATALOGUE))
-            yield running
-        finally:
-            running.close()
+    with EmbeddedBroker() as broker, system_at(broker.bootstrap_servers, tmp_path_factory.mktemp("page")) as running:
+        running.start_worker()
+        running.start_replica()
+        running.send_items(CATALOGUE)
+        running.learned(running.send([*clicks(1, 60, 1_700_000_000_000), click("ann", "Horror-0")]))
+        running.embedded(len(CATALOGUE))
+        yield running
 
 
 @pytest.fixture

@@ -13,14 +13,12 @@ import pytest
 
 from cli import broker
 from cli.broker import HOST, EmbeddedBroker, free_port
-from domain.settings import KafkaSettings, load_settings
 from domain.topics import USER_PROFILES
-from stream.topic_admin import create_topics
 from stream.watchdog import EXIT_STUCK
 from tests.integration.test_emitter import read_topic
 from tests.integration.test_system import click
 from tests.kafka_proxy import FETCH, PRODUCE, KafkaProxy
-from tests.system import System
+from tests.system import System, system_at
 
 WORKER_WRITES, WORKER_READS = "aiokafka", "faust"
 """How the ids of the worker's Kafka clients begin; the tests' own differ."""
@@ -39,16 +37,8 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[KafkaProxy]:
 
 @pytest.fixture
 def system(proxy: KafkaProxy, tmp_path: Path) -> Iterator[System]:
-    overrides: dict[str, object] = {
-        "bootstrap_servers": f"{HOST}:{proxy.port}",
-        "partitions": 2,
-        "fetch_max_wait_ms": 5,
-    }
-    settings = load_settings(KafkaSettings, **overrides)
-    create_topics(settings)
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
+    with system_at(f"{HOST}:{proxy.port}", tmp_path) as running:
+        yield running
 
 
 def owned(port: int) -> float:

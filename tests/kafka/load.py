@@ -25,6 +25,7 @@ from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
 from tests.builders import derived_records
 from tests.integration.test_emitter import read_topic
+from tests.system import System
 
 PROFILE_SIZE = 2000
 """So large that no profile of these tests is full: what a profile holds is then all that its user did."""
@@ -127,3 +128,11 @@ def remembered(settings: KafkaSettings) -> dict[str, list[str]]:
 def behaviour(hashes: dict[str, str]) -> dict[str, str]:
     """Of the hashes, those of what events change."""
     return {name: hashes[name] for name in ("item-signals", "user-profiles")}
+
+
+def check_all_is_there_once(system: System, load: Load) -> None:
+    """State of topics and replica are what the log says, and users' profiles hold what was accepted, each once."""
+    expected = expected_hashes(system.settings)
+    system.until(lambda: behaviour(system.replica_hashes()) == expected)
+    assert behaviour(system.hashes()) == expected
+    assert remembered(system.settings) == {user: sorted(ids) for user, ids in load.accepted.items()}

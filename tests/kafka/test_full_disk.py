@@ -9,7 +9,7 @@ import pytest
 
 from domain.settings import KafkaSettings
 from tests.apache_kafka import ApacheKafka, apache_kafka
-from tests.kafka.load import ITEMS, PROFILE_SIZE, Load, behaviour, expected_hashes, remembered
+from tests.kafka.load import ITEMS, PROFILE_SIZE, Load, check_all_is_there_once
 from tests.kafka.test_outages import more_arrive
 from tests.system import System
 
@@ -64,10 +64,7 @@ def test_a_full_disk_ends_the_broker_and_nothing_that_it_confirmed(
         node.start()
         system.until(lambda: not system.is_stale())
         more_arrive(system, load)
-    expected = expected_hashes(settings)
-    system.until(lambda: behaviour(system.replica_hashes()) == expected)
-    assert behaviour(system.hashes()) == expected
-    assert remembered(settings) == {user: sorted(ids) for user, ids in load.accepted.items()}
+    check_all_is_there_once(system, load)
     assert worker.status() is None, worker.last_words()
 
 

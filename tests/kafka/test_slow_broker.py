@@ -4,7 +4,7 @@ import pytest
 
 from domain.settings import KafkaSettings
 from tests.apache_kafka import ApacheKafka
-from tests.kafka.load import ITEMS, PROFILE_SIZE, Load, behaviour, expected_hashes, remembered
+from tests.kafka.load import ITEMS, PROFILE_SIZE, Load, check_all_is_there_once
 from tests.kafka.slow_line import SlowLine
 from tests.kafka.test_outages import more_arrive
 from tests.system import System
@@ -30,9 +30,6 @@ def test_a_far_and_then_frozen_broker_loses_nothing_and_nothing_counts_twice(
             node.thaw()
             system.until(lambda: not system.is_stale())
             more_arrive(system, load)
-        expected = expected_hashes(settings)
-        system.until(lambda: behaviour(system.replica_hashes()) == expected)
-        assert behaviour(system.hashes()) == expected
-        assert remembered(settings) == {user: sorted(ids) for user, ids in load.accepted.items()}
+        check_all_is_there_once(system, load)
         assert worker.status() is None, worker.last_words()
         worker.kill()  # or it would wait for the line to come back
