@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from domain.errors import SnapshotCorrupt
 from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
-from embeddings.rows import Rows, View
+from embeddings.rows import PIECE, Rows, View
 from embeddings.snapshot import MAIN, new_snapshot, read_snapshot
 
 # FAISS's type stubs know the C++ signatures only; what they do not know is ignored line by line below.
@@ -51,10 +51,13 @@ SLACK = 16
 ROUNDING = 1e-5
 """How far a float32 similarity of unit vectors may be off; far more than was ever seen (1e-6)."""
 
-LEAST_PROBES, TARGET_RECALL, TRIAL_QUERIES, TRIAL_K = 8, 0.95, 64, 100
-"""How many lists a search looks into is tried out on each new main index: twice as many each time, from the
+POINTS_PER_LIST = 64
+"""Rows that the lists' centres are learned from; more gained no recall."""
+
+LEAST_PROBES, PROBES_STEP, TARGET_RECALL, TRIAL_QUERIES, TRIAL_K = 8, 1.4, 0.985, 64, 100
+"""How many lists a search looks into is tried out on each new main index: that many times more each time, from the
 first number on, until so large a share of the nearest 100 is found. Which number that takes depends on the
-data: 64 of 345 lists for 30,000 titles, 128 of 894 for a diffuse cloud of 200,000."""
+data."""
 
 
 class FaissIndex:
@@ -113,16 +116,15 @@ class FaissIndex:
             view, main = self._rows.view(), self._main
         wanted = view.alive if allowed is None else view.alive & is_allowed(view.ids, allowed)
         covered = main.ntotal if main else 0
-        candidates = _exact(view, wanted, slice(covered, None), queries, k)
+        candidates = _exact(view, wanted, covered, len(view.ids), queries, k)
         if main:
             nearest = _approximate(main, view, wanted, queries, k)
             candidates = [np.concatenate(both) for both in zip(candidates, nearest, strict=True)]
         scores = np.full((len(queries), k), -np.inf, np.float32)
         found = np.full((len(queries), k), -1, np.int64)
         for at, rows in enumerate(candidates):
-            similarities = _similarities(view.vectors[rows], queries[at])
-            best = np.lexsort((view.ids[rows], -similarities))[:k]
-            scores[at, : len(best)], found[at, : len(best)] = similarities[best], view.ids[rows[best]]
+            similarities, best = _ranked(view, rows, queries[at], k)
+            scores[at, : len(best)], found[at, : len(best)] = similarities, view.ids[best]
         return scores, found
 
     def rebuild_now(self) -> None:
@@ -137,7 +139,7 @@ class FaissIndex:
                 # What happened meanwhile: a row that died (its id may have come back, further on), and new rows.
                 rows.remove(before.ids[before.alive & ~now.alive[: len(before.ids)]])
                 new = np.flatnonzero(now.alive[len(before.ids) :]) + len(before.ids)
-                rows.add(now.ids[new], now.vectors[new])
+                rows.add(now.ids[new], now.take(new))
                 self._rows, self._main = rows, main
 
     def save(self, folder: Path) -> None:
@@ -150,20 +152,16 @@ class FaissIndex:
             view, main = self._rows.view(), self._main
 
         def write(folder: Path) -> None:
-            with new_snapshot(folder, np.where(view.alive, view.ids, -1), view.vectors) as draft:
+            with new_snapshot(folder, np.where(view.alive, view.ids, -1), view.parts, view.longest) as draft:
                 if main:
                     faiss.write_index(main, str(draft / MAIN))
 
         return write
 
-    def fill(self, vectors: NDArray[np.float32]) -> None:
-        """See `AnnIndex.fill`."""
+    def vectors_of(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `AnnIndex.vectors_of`."""
         with self._lock:
-            view = self._rows.view()
-        for start in range(0, len(view.ids), 4096):  # in pieces, so that no second copy of all is made
-            piece = slice(start, start + 4096)
-            alive = view.alive[piece]
-            vectors[view.ids[piece][alive]] = view.vectors[piece] if alive.all() else view.vectors[piece][alive]
+            return self._rows.vectors_of(ids)
 
     def like(self, folder: Path | None = None) -> Self:
         """See `AnnIndex.like`."""
@@ -176,7 +174,7 @@ class FaissIndex:
         """See `AnnIndex.load`."""
         manifest, ids, vectors = read_snapshot(folder)
         index = cls(manifest.dimension, exact_below)
-        index._rows = Rows.at(ids, vectors)
+        index._rows = Rows.at(ids, vectors, manifest.longest)
         if MAIN in manifest.sha256:
             try:
                 main = faiss.read_index(str(folder / MAIN))
@@ -217,7 +215,7 @@ class FaissIndex:
 
 def _main_over(view: View) -> Main:
     """Builds the approximate index over all rows of a view. Its ids are the rows' numbers."""
-    count, dimension = view.vectors.shape
+    count, dimension = len(view.ids), view.parts[0].shape[1]
     # As many lists as there are rows in two of them, and at least 39 rows a list, which k-means asks for.
     lists = max(1, min(int(2 * math.sqrt(count)), count // 39))
     main = faiss.IndexIVFScalarQuantizer(
@@ -225,9 +223,11 @@ def _main_over(view: View) -> Main:
     )
     main.cp.spherical = True
     main.cp.niter = 8  # more rounds and more points a list gained no recall
-    main.cp.max_points_per_centroid = 64
-    main.train(view.vectors)
-    main.add(view.vectors)
+    sample = np.random.default_rng(0).choice(count, min(count, POINTS_PER_LIST * lists), replace=False)
+    main.train(view.take(np.sort(sample)))
+    for start in range(0, count, PIECE):
+        for _, piece in view.pieces(start, min(count, start + PIECE)):
+            main.add(piece)
     main.nprobe = _probes_needed(main, view)
     return main
 
@@ -236,16 +236,18 @@ def _probes_needed(main: Main, view: View) -> int:
     """Tries out how many lists to look into, with queries like those of users: items and blends of two."""
     pairs = np.random.default_rng(0).integers(0, len(view.ids), (TRIAL_QUERIES, 2))
     blend = np.where(np.arange(TRIAL_QUERIES) % 2, 0.5, 0.0).astype(np.float32)[:, None]
-    queries = view.vectors[pairs[:, 0]] + blend * view.vectors[pairs[:, 1]]
+    queries = view.take(pairs[:, 0]) + blend * view.take(pairs[:, 1])
     every = np.ones(len(view.ids), np.bool_)
-    _, nearest = _scan(view.vectors, every, queries, TRIAL_K)
+    k = min(TRIAL_K, len(view.ids))
+    candidates = _exact(view, every, 0, len(view.ids), queries, k)
+    nearest = [_ranked(view, one, query, k)[1] for one, query in zip(candidates, queries, strict=True)]
     probes = LEAST_PROBES
     while probes < main.nlist:
-        found = _look_into(main, queries, nearest.shape[1], probes, every)
+        found = _look_into(main, queries, k + SLACK, probes, every)
         hits = sum(np.isin(one, other).sum() for one, other in zip(nearest, found, strict=True))
-        if hits >= TARGET_RECALL * nearest.size:
+        if hits >= TARGET_RECALL * k * len(queries):
             break
-        probes *= 2
+        probes = math.ceil(probes * PROBES_STEP)
     return min(probes, int(main.nlist))
 
 
@@ -253,31 +255,50 @@ def _approximate(
     main: Main, view: View, wanted: NDArray[np.bool_], queries: NDArray[np.float32], k: int
 ) -> list[NDArray[np.int64]]:
     """Returns for each query rows of the main index that are probably its k nearest, and a few more."""
-    covered = slice(main.ntotal)
-    count = int(np.count_nonzero(wanted[covered]))
-    probes = math.ceil(main.nprobe * main.ntotal / max(count, 1))
+    covered = main.ntotal
+    count = int(np.count_nonzero(wanted[:covered]))
+    probes = math.ceil(main.nprobe * covered / max(count, 1))
     if probes > max(MOST_LISTS * main.nlist, main.nprobe) or count <= k + SLACK:
-        return _exact(view, wanted, covered, queries, k)
-    found = _look_into(main, queries, k + SLACK, probes, wanted[covered])
+        return _exact(view, wanted, 0, covered, queries, k)
+    found = _look_into(main, queries, k + SLACK, probes, wanted[:covered])
     candidates = list(found)
     for at in np.flatnonzero(found[:, -1] < 0):  # the lists looked into hold too few of what is wanted
-        candidates[at] = _exact(view, wanted, covered, queries[at : at + 1], k)[0]
+        candidates[at] = _exact(view, wanted, 0, covered, queries[at : at + 1], k)[0]
     return candidates
 
 
-def _exact(
-    view: View, wanted: NDArray[np.bool_], part: slice, queries: NDArray[np.float32], k: int
+def _ranked(
+    view: View, rows: NDArray[np.int64], query: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns the k nearest of some rows, with their similarities, equal ones ascending by id."""
+    similarities = _similarities(view.take(rows), query)
+    best = np.lexsort((view.ids[rows], -similarities))[:k]
+    return similarities[best], rows[best]
+
+
+def _exact(  # noqa: PLR0917 - what to search, where, and for what
+    view: View, wanted: NDArray[np.bool_], start: int, end: int, queries: NDArray[np.float32], k: int
 ) -> list[NDArray[np.int64]]:
-    """Returns for each query the rows of a part that hold its k nearest and all that tie with the last."""
-    vectors, wanted, first = view.vectors[part], wanted[part], part.start or 0
+    """Returns for each query the rows from start to end that hold its k nearest and all that tie with the last."""
+    candidates = [np.empty(0, np.int64) for _ in queries]
+    for first, vectors in view.pieces(start, end):
+        nearest = _nearest(vectors, wanted[first : first + len(vectors)], queries, k, view.longest)
+        candidates = [np.concatenate([one, rows + first]) for one, rows in zip(candidates, nearest, strict=True)]
+    return candidates
+
+
+def _nearest(  # noqa: PLR0917 - see `_exact`
+    vectors: NDArray[np.float32], wanted: NDArray[np.bool_], queries: NDArray[np.float32], k: int, longest: float
+) -> list[NDArray[np.int64]]:
+    """Returns as `_exact`, of one piece of the rows; numbered from its first."""
     scores, found = _scan(vectors, wanted, queries, k + SLACK)
-    candidates = list(found + first)
+    candidates = list(found)
     if k == 0 or found.shape[1] < k + SLACK:  # nothing asked, or these are all
         return candidates
-    floors = scores[:, k - 1] - ROUNDING * view.longest * np.linalg.norm(queries, axis=1)
+    floors = scores[:, k - 1] - ROUNDING * longest * np.linalg.norm(queries, axis=1)
     for at in np.flatnonzero(scores[:, -1] >= floors):  # the tie may go on beyond the slack
         every_score, every_row = _scan(vectors, wanted, queries[at : at + 1], len(vectors))
-        candidates[at] = every_row[every_score >= floors[at]] + first
+        candidates[at] = every_row[every_score >= floors[at]]
     return candidates
 
 

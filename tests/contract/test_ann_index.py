@@ -497,7 +497,7 @@ def test_saving_again_takes_the_place_of_the_old_snapshot(make, tmp_path):
 def test_a_save_that_fails_leaves_the_old_snapshot(tmp_path):
     index, rows = filled(FaissIndex)
     index.save(tmp_path / "index")
-    with pytest.raises(OSError, match="disk full"), new_snapshot(tmp_path / "index", np.arange(1), rows[:1]):
+    with pytest.raises(OSError, match="disk full"), new_snapshot(tmp_path / "index", np.arange(1), [rows[:1]], 1.0):
         raise OSError("disk full")
     assert len(FaissIndex.load(tmp_path / "index")) == 200
     assert [one.name for one in tmp_path.iterdir()] == ["index"]
@@ -521,8 +521,8 @@ DAMAGES = {
     "manifest empty": (damaged("manifest.json", lambda raw: b""), "manifest.json"),
     "manifest of a list": (damaged("manifest.json", lambda raw: b"[1]"), "manifest.json"),
     "another format": (
-        damaged("manifest.json", lambda raw: raw.replace(b'"format": 1', b'"format": 2')),
-        "format 2; this version reads 1",
+        damaged("manifest.json", lambda raw: raw.replace(b'"format": 2', b'"format": 3')),
+        "format 3; this version reads 2",
     ),
     "another count": (
         damaged("manifest.json", lambda raw: raw.replace(b'"count": 200', b'"count": 199')),
@@ -558,11 +558,11 @@ def test_a_main_index_of_other_rows_is_refused(tmp_path):
     small, _ = filled(FaissIndex, 50)
     main = faiss.IndexFlatIP(D)
     view = small._rows.view()
-    with new_snapshot(tmp_path / "index", view.ids, view.vectors) as draft:
+    with new_snapshot(tmp_path / "index", view.ids, view.parts, 1.0) as draft:
         faiss.write_index(main, str(draft / "main.faiss"))
     with pytest.raises(SnapshotCorrupt, match="does not belong"):
         FaissIndex.load(tmp_path / "index")
-    with new_snapshot(tmp_path / "index", view.ids, view.vectors) as draft:
+    with new_snapshot(tmp_path / "index", view.ids, view.parts, 1.0) as draft:
         (draft / "main.faiss").write_bytes(b"no index at all, though its digest is right")
     with pytest.raises(SnapshotCorrupt, match="main.faiss"):
         FaissIndex.load(tmp_path / "index")
