@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from domain.errors import SnapshotCorrupt
 from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
-from embeddings.rows import PIECE, Rows, View
+from embeddings.rows import PIECE, Rows, View, Wanted
 from embeddings.snapshot import MAIN, new_snapshot, read_snapshot
 
 # FAISS's type stubs know the C++ signatures only; what they do not know is ignored line by line below.
@@ -34,9 +34,12 @@ Main = faiss.IndexIVFScalarQuantizer
 
 log = logging.getLogger(__name__)
 
-FRESH_MIN, FRESH_SHARE = 4096, 0.05
-"""Rows in the buffer, and their share of the main index, above which it is built again. 4,096 rows of 384
+FRESH_MIN, FRESH_SHARE = 4096, 0.01
+"""Rows in the buffer, and their share of the main index, above which they are taken into it. 4,096 rows of 384
 take 0.2 ms to scan."""
+
+LISTS_GROWTH = 1.5
+"""Once so many times more lists would be right, the lists are learned anew: when the rows have more than doubled."""
 
 DEAD_MIN, DEAD_SHARE = 1024, 0.25
 """The same for dead rows, as a share of all rows: they cost memory and scanning."""
@@ -114,7 +117,7 @@ class FaissIndex:
         faiss.omp_set_num_threads(1)
         with self._lock:
             view, main = self._rows.view(), self._main
-        wanted = view.alive if allowed is None else view.alive & is_allowed(view.ids, allowed)
+        wanted = view.every if allowed is None else Wanted(view.alive & is_allowed(view.ids, allowed))
         covered = main.ntotal if main else 0
         candidates = _exact(view, wanted, covered, len(view.ids), queries, k)
         if main:
@@ -128,19 +131,38 @@ class FaissIndex:
         return scores, found
 
     def rebuild_now(self) -> None:
-        """Drops the dead rows and builds the main index, if there are enough rows for one."""
+        """Takes the buffer into the main index, or builds that anew, if there are enough rows for one.
+
+        Where there are many dead rows they are dropped before.
+        """
         with self._rebuilding:
+            if self._main is None or self._is_stale():
+                self._compact()
+                return
             with self._lock:
-                before = self._rows.view()
-            rows = Rows.compacted(before)
-            main = _main_over(rows.view()) if rows.count >= max(self._exact_below, 1) else None
+                view, main = self._rows.view(), self._main
+            due = LISTS_GROWTH * main.nlist < _lists(len(view.ids))
+            main = _main_over(view) if due else _extended(main, view)
             with self._lock:
-                now = self._rows.view()
-                # What happened meanwhile: a row that died (its id may have come back, further on), and new rows.
-                rows.remove(before.ids[before.alive & ~now.alive[: len(before.ids)]])
-                new = np.flatnonzero(now.alive[len(before.ids) :]) + len(before.ids)
-                rows.add(now.ids[new], now.take(new))
-                self._rows, self._main = rows, main
+                self._main = main
+
+    def _compact(self) -> None:
+        with self._lock:
+            before = self._rows.view()
+        rows = Rows.compacted(before)
+        main = _main_over(rows.view()) if rows.count >= max(self._exact_below, 1) else None
+        with self._lock:
+            now = self._rows.view()
+            # What happened meanwhile: a row that died (its id may have come back, further on), and new rows.
+            rows.remove(before.ids[before.alive & ~now.alive[: len(before.ids)]])
+            new = np.flatnonzero(now.alive[len(before.ids) :]) + len(before.ids)
+            rows.add(now.ids[new], now.take(new))
+            self._rows, self._main = rows, main
+
+    def wait(self) -> None:
+        """Waits until nothing is being rebuilt in the background."""
+        while (worker := self._worker) is not None:
+            worker.join()
 
     def save(self, folder: Path) -> None:
         """See `AnnIndex.save`. The main index is saved too, so that loading builds nothing."""
@@ -177,7 +199,7 @@ class FaissIndex:
         index._rows = Rows.at(ids, vectors, manifest.longest)
         if MAIN in manifest.sha256:
             try:
-                main = faiss.read_index(str(folder / MAIN))
+                main = faiss.read_index(str(folder / MAIN), faiss.IO_FLAG_MMAP_IFC)  # mapped, not copied
             except RuntimeError as error:
                 raise SnapshotCorrupt(f"{folder}: {MAIN}: {error}") from error
             if not isinstance(main, Main) or main.d != manifest.dimension or main.ntotal > len(ids):
@@ -187,9 +209,13 @@ class FaissIndex:
 
     def _is_due(self) -> bool:
         rows, covered = self._rows, self._main.ntotal if self._main else 0
-        stale = rows.count - rows.alive_count > max(DEAD_MIN, DEAD_SHARE * rows.count)
         large = rows.count - covered > max(FRESH_MIN, FRESH_SHARE * covered)
-        return rows.count > self._retry_above and (stale or (large and rows.alive_count >= self._exact_below))
+        return rows.count > self._retry_above and (
+            self._is_stale() or (large and rows.alive_count >= self._exact_below)
+        )
+
+    def _is_stale(self) -> bool:
+        return self._rows.count - self._rows.alive_count > max(DEAD_MIN, DEAD_SHARE * self._rows.count)
 
     def _rebuild_if_due(self) -> None:
         if self._worker is None and self._is_due():
@@ -216,20 +242,40 @@ class FaissIndex:
 def _main_over(view: View) -> Main:
     """Builds the approximate index over all rows of a view. Its ids are the rows' numbers."""
     count, dimension = len(view.ids), view.parts[0].shape[1]
-    # As many lists as there are rows in two of them, and at least 39 rows a list, which k-means asks for.
-    lists = max(1, min(int(2 * math.sqrt(count)), count // 39))
-    main = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatIP(dimension), dimension, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
-    )
+    main = _empty_main(faiss.IndexFlatIP(dimension), dimension, _lists(count))
     main.cp.spherical = True
     main.cp.niter = 8  # more rounds and more points a list gained no recall
-    sample = np.random.default_rng(0).choice(count, min(count, POINTS_PER_LIST * lists), replace=False)
+    sample = np.random.default_rng(0).choice(count, min(count, POINTS_PER_LIST * main.nlist), replace=False)
     main.train(view.take(np.sort(sample)))
-    for start in range(0, count, PIECE):
-        for _, piece in view.pieces(start, min(count, start + PIECE)):
-            main.add(piece)
+    _add(main, view)
     main.nprobe = _probes_needed(main, view)
     return main
+
+
+def _extended(main: Main, view: View) -> Main:
+    """Returns the index with the rows after those that it covers; nothing is learned anew."""
+    larger = _empty_main(faiss.clone_index(main.quantizer), main.d, main.nlist)
+    larger.sq, larger.is_trained, larger.nprobe = main.sq, True, main.nprobe
+    every = faiss.InvertedLists.SUBSET_TYPE_ID_RANGE  # type: ignore[attr-defined]
+    main.copy_subset_to(larger, every, 0, main.ntotal)
+    _add(larger, view)
+    return larger
+
+
+def _empty_main(quantizer: faiss.Index, dimension: int, lists: int) -> Main:
+    kind = faiss.ScalarQuantizer.QT_8bit
+    return faiss.IndexIVFScalarQuantizer(quantizer, dimension, lists, kind, faiss.METRIC_INNER_PRODUCT, False)
+
+
+def _lists(count: int) -> int:
+    """As many lists as there are rows in two of them, and at least 39 rows a list, which k-means asks for."""
+    return max(1, min(int(2 * math.sqrt(count)), count // 39))
+
+
+def _add(main: Main, view: View) -> None:
+    for start in range(main.ntotal, len(view.ids), PIECE):
+        for _, piece in view.pieces(start, min(len(view.ids), start + PIECE)):
+            main.add(piece)
 
 
 def _probes_needed(main: Main, view: View) -> int:
@@ -237,7 +283,7 @@ def _probes_needed(main: Main, view: View) -> int:
     pairs = np.random.default_rng(0).integers(0, len(view.ids), (TRIAL_QUERIES, 2))
     blend = np.where(np.arange(TRIAL_QUERIES) % 2, 0.5, 0.0).astype(np.float32)[:, None]
     queries = view.take(pairs[:, 0]) + blend * view.take(pairs[:, 1])
-    every = np.ones(len(view.ids), np.bool_)
+    every = Wanted(np.ones(len(view.ids), np.bool_))
     k = min(TRIAL_K, len(view.ids))
     candidates = _exact(view, every, 0, len(view.ids), queries, k)
     nearest = [_ranked(view, one, query, k)[1] for one, query in zip(candidates, queries, strict=True)]
@@ -252,15 +298,15 @@ def _probes_needed(main: Main, view: View) -> int:
 
 
 def _approximate(
-    main: Main, view: View, wanted: NDArray[np.bool_], queries: NDArray[np.float32], k: int
+    main: Main, view: View, wanted: Wanted, queries: NDArray[np.float32], k: int
 ) -> list[NDArray[np.int64]]:
     """Returns for each query rows of the main index that are probably its k nearest, and a few more."""
     covered = main.ntotal
-    count = int(np.count_nonzero(wanted[:covered]))
+    count = wanted.count - int(np.count_nonzero(wanted.mask[covered:]))
     probes = math.ceil(main.nprobe * covered / max(count, 1))
     if probes > max(MOST_LISTS * main.nlist, main.nprobe) or count <= k + SLACK:
         return _exact(view, wanted, 0, covered, queries, k)
-    found = _look_into(main, queries, k + SLACK, probes, wanted[:covered])
+    found = _look_into(main, queries, k + SLACK, probes, wanted)
     candidates = list(found)
     for at in np.flatnonzero(found[:, -1] < 0):  # the lists looked into hold too few of what is wanted
         candidates[at] = _exact(view, wanted, 0, covered, queries[at : at + 1], k)[0]
@@ -277,12 +323,12 @@ def _ranked(
 
 
 def _exact(  # noqa: PLR0917 - what to search, where, and for what
-    view: View, wanted: NDArray[np.bool_], start: int, end: int, queries: NDArray[np.float32], k: int
+    view: View, wanted: Wanted, start: int, end: int, queries: NDArray[np.float32], k: int
 ) -> list[NDArray[np.int64]]:
     """Returns for each query the rows from start to end that hold its k nearest and all that tie with the last."""
     candidates = [np.empty(0, np.int64) for _ in queries]
     for first, vectors in view.pieces(start, end):
-        nearest = _nearest(vectors, wanted[first : first + len(vectors)], queries, k, view.longest)
+        nearest = _nearest(vectors, wanted.mask[first : first + len(vectors)], queries, k, view.longest)
         candidates = [np.concatenate([one, rows + first]) for one, rows in zip(candidates, nearest, strict=True)]
     return candidates
 
@@ -317,7 +363,7 @@ def _scan(
         if 2 * count < len(wanted):  # a list of the rows is then quicker than a bit for each
             selector: faiss.IDSelector = faiss.IDSelectorArray(np.flatnonzero(wanted))
         else:
-            selector = _selector(wanted)
+            selector = _selector(np.packbits(wanted, bitorder="little"))
         arrays = [faiss.swig_ptr(array) for array in (queries, vectors, scores, found)]
         faiss.knn_inner_product(  # type: ignore[call-arg]
             *arrays[:2], vectors.shape[1], len(queries), len(vectors), k, *arrays[2:], selector
@@ -325,17 +371,15 @@ def _scan(
     return scores, found
 
 
-def _look_into(
-    main: Main, queries: NDArray[np.float32], k: int, probes: int, wanted: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _look_into(main: Main, queries: NDArray[np.float32], k: int, probes: int, wanted: Wanted) -> NDArray[np.int64]:
     """Returns the k best wanted rows in the lists nearest to each query, (B, k); -1 where there are fewer."""
-    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=_selector(wanted))  # type: ignore[call-arg]
+    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=_selector(wanted.bits))  # type: ignore[call-arg]
     found: NDArray[np.int64] = main.search(queries, k, params=parameters)[1]
     return found
 
 
-def _selector(wanted: NDArray[np.bool_]) -> faiss.IDSelector:
-    return faiss.IDSelectorBitmap(np.packbits(wanted, bitorder="little"))  # type: ignore[call-arg, arg-type]
+def _selector(bits: NDArray[np.uint8]) -> faiss.IDSelector:
+    return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
 
 
 def _similarities(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ So a start copies nothing, and growing copies the second part only.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -20,6 +21,23 @@ GROWTH = 1.5
 
 PIECE = 65_536
 """Rows copied at once, so that no second copy of all is made."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which rows may be found: (N,)."""
+
+    mask: NDArray[np.bool_]
+
+    @cached_property
+    def bits(self) -> NDArray[np.uint8]:
+        """The mask, a bit for each row."""
+        return np.packbits(self.mask, bitorder="little")
+
+    @cached_property
+    def count(self) -> int:
+        """How many there are."""
+        return int(np.count_nonzero(self.mask))
 
 
 @dataclass(frozen=True)
@@ -37,6 +55,11 @@ class View:
     ids: NDArray[np.int64]
     alive: NDArray[np.bool_]
     longest: float
+
+    @cached_property
+    def every(self) -> "Wanted":
+        """All rows that count."""
+        return Wanted(self.alive)
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns the vectors of these rows, (len(rows), D)."""
@@ -63,6 +86,7 @@ class Rows:
         self._alive = np.zeros(capacity, np.bool_)
         self._row_of = np.full(capacity, -1, np.int64)  # by id
         self._longest = 0.0
+        self._view: View | None = None
         self.count = 0
         self.alive_count = 0
 
@@ -74,6 +98,7 @@ class Rows:
         if not len(ids):
             return
         self._reserve(self.count + len(ids), int(ids.max()) + 1)
+        self._view = None
         held = np.flatnonzero(self._row_of[ids] >= 0)
         if len(held):
             same = (_taken(self._parts(), self._row_of[ids[held]]) == vectors[held]).all(axis=1)
@@ -91,6 +116,7 @@ class Rows:
         known = ids[(ids >= 0) & (ids < len(self._row_of))]
         rows = np.unique(self._row_of[known])
         rows = rows[rows >= 0]
+        self._view = None
         self._alive[rows] = False
         self._row_of[known] = -1
         self.alive_count -= len(rows)
@@ -107,8 +133,10 @@ class Rows:
 
     def view(self) -> View:
         """Returns the rows as they are now; later changes do not show in it."""
-        rows = slice(self.count)
-        return View(self._parts(), self._ids[rows], self._alive[rows].copy(), self._longest)
+        if self._view is None:  # many searches between two changes need but one copy
+            rows = slice(self.count)
+            self._view = View(self._parts(), self._ids[rows], self._alive[rows].copy(), self._longest)
+        return self._view
 
     @classmethod
     def compacted(cls, view: View) -> "Rows":

@@ -390,6 +390,24 @@ def test_the_main_index_is_built_in_the_background_when_the_buffer_has_grown():
     assert recall(index, _oracle(rows), rows[:50]) >= 0.95
 
 
+def test_the_buffer_is_taken_into_the_main_index_also_of_a_loaded_one(tmp_path):
+    rows = clustered(9000)
+    index = FaissIndex(64, exact_below=0)
+    index.add(np.arange(6000), rows[:6000])
+    index.wait()
+    index.save(tmp_path / "index")
+    again = FaissIndex.load(tmp_path / "index", exact_below=0)
+    for one in (index, again):
+        one.add(np.arange(6000, 9000), rows[6000:])
+        one.remove(np.arange(100))
+        lists = one._main.nlist
+        one.rebuild_now()
+        assert one._main.ntotal == one._rows.count == 9000 and one._main.nlist == lists
+        one.add(np.arange(100), rows[:100])
+        assert recall(one, _oracle(rows), rows[::9]) >= 0.95
+    assert (index.search(rows[::7], 10)[1] == again.search(rows[::7], 10)[1]).all()
+
+
 def test_dead_rows_are_dropped_in_the_background():
     index = FaissIndex(D)
     for seed in range(4):
