@@ -19,6 +19,7 @@ from time import perf_counter
 
 from bench.deployment import say
 from bench.made_model import NOW, VERSION, D, write
+from bench.memory import memory
 from bench.report import Figure, percentile, report
 from domain.settings import ServingSettings, load_settings
 from embeddings.faiss_index import FaissIndex
@@ -95,13 +96,6 @@ def _loaded(folder: Path, count: int) -> dict[str, float]:
         "p50": percentile(took[1:], 0.5),
         "p99": percentile(took[1:], 0.99),
     }
-
-
-def memory(pid: int | str = "self") -> tuple[int, int]:
-    """Returns a process's resident bytes: its own, and pages of files that it maps."""
-    told = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    own, mapped = (1024 * int(told[name].split()[0]) for name in ("RssAnon", "RssFile"))
-    return own, mapped
 
 
 if __name__ == "__main__":
