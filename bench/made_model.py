@@ -12,6 +12,7 @@ from zlib import crc32
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.vectors import PIECE, Vectors
 from domain.clock import DAY_MS
@@ -22,7 +23,7 @@ from domain.settings import ServingSettings
 from embeddings.faiss_index import FaissIndex
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from serving.catalogue import CATEGORIES_LOOKED_AT, NEVER_MS, TEXT_HASH_BYTES
-from serving.columns import Column
+from serving.columns import Column, Columns, Ragged
 from serving.read_model import Facts, ReadModel
 from serving.snapshot import files
 from serving.snapshot.place import Origin, Place
@@ -40,11 +41,28 @@ PLACE = Place(Origin("", {}), {}, NOW)
 def write(settings: ServingSettings, users: int, items: int, touches: int = TOUCHES) -> int:
     """Writes the snapshot of a replica with so many users and items; returns its bytes."""
     told = msgspec.to_builtins(told_of(ReadModel(settings, FaissIndex(D), VERSION), PLACE), str_keys=True)
+    index = _index(settings, items)
+    columns = _columns(users, items, touches)
+    return files.write(Path(settings.snapshot_path), told, columns, index.frozen(), lambda: None).bytes
+
+
+async def restore(model: ReadModel, users: int, items: int, touches: int = TOUCHES) -> None:
+    """Fills a read model with so many users and items, each user with so many interactions."""
+    found: dict[str, NDArray[np.generic] | Ragged] = {}
+    for name, column in _columns(users, items, touches):
+        if isinstance(column, np.ndarray):
+            found[name] = column
+        else:
+            strings = list(column)
+            found[name] = Ragged(np.fromiter(map(len, strings), np.int64, len(strings)), b"".join(strings))
+    await model.restore(_index(model.settings, items), Columns(found))
+
+
+def _index(settings: ServingSettings, items: int) -> FaissIndex:
     index = FaissIndex(D, settings.exact_index_below)
     index.add(np.arange(items), vectors(items))
     index.wait()
-    columns = _columns(users, items, touches)
-    return files.write(Path(settings.snapshot_path), told, columns, index.frozen(), lambda: None).bytes
+    return index
 
 
 def vectors(count: int) -> Vectors:
