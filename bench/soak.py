@@ -42,9 +42,9 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 15.0
     broker = brokers()[-1]
     say(f"starting everything on the {broker} broker, filling profiles and signals")
-    with deployment(broker, profile_size=PROFILE_SIZE) as running:
+    with deployment(broker) as running:
         now = system_clock()
-        worker, replica = running.worker(session_timeout_s=6), running.replica()
+        worker, replica = running.worker(session_timeout_s=6, profile_size=PROFILE_SIZE), running.replica()
         running.send(items(ITEMS, now), interactions(EVENTS, USERS, ITEMS, now), EVENTS)
         running.until(lambda: worker.counted(APPLIED) == EVENTS)
         running.until(lambda: replica.holds(items=ITEMS, vectors=ITEMS))
