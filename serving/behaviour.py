@@ -12,8 +12,12 @@ from serving.columns import Column, Columns
 from serving.heads import Head
 from serving.links import LinkTable, Neighbours
 from serving.shares import RowShares, Shares
+from serving.trending import Trending
 
 NEVER_TOUCHED_MS = -1
+
+TREND = 1
+"""The place in `Behaviour.popularity` of the half life that says what trends: some days."""
 
 
 class Behaviour:
@@ -29,6 +33,8 @@ class Behaviour:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._shares = Shares()
+        self._changes = 0
+        self._trending = Trending(catalogue)
         self._successors = LinkTable()
         self._predecessors = LinkTable()
         self._heads = [Head() for _ in (*POPULARITY_HALF_LIVES_DAYS, *STAGES)]
@@ -44,6 +50,7 @@ class Behaviour:
         before = self._shares.of(row).get(partition)
         if share is not None and before is not None and share.position < before.position:
             return
+        self._changes += 1
         self._shares.put(row, partition, share)
         self._sum_counts(row)
         self._sum_links(row, before.before if before else {}, share.before if share else {})
@@ -60,6 +67,13 @@ class Behaviour:
         """Returns the most popular rows: at this stage of a history, then by each half life."""
         own = self._heads[len(POPULARITY_HALF_LIVES_DAYS) + stage]
         return [one.top(limit) for one in (own, *self._heads[: len(POPULARITY_HALF_LIVES_DAYS)])]
+
+    def trending_from(self, category: str | None) -> float:
+        """Returns the popularity, as TREND has it, from which on an item is among the tenth of its category.
+
+        None: among the tenth of all. For a large category the answer may be some changes old.
+        """
+        return self._trending.floor(category, self.popularity[TREND], self._changes)
 
     def counts(self, now_ms: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Returns how often items were touched, as the longest half life remembers it: (C,) float32; None: all."""
@@ -105,6 +119,7 @@ class Behaviour:
             self.popularity[:, row] = self.stages[:, row] = -np.inf
             for head in self._heads:
                 head.drop(row)
+            self._catalogue.changed.add(row)
             return
         as_of_days = np.array([share.as_of_ms for share in shares])[:, None] / DAY_MS
         with np.errstate(divide="ignore"):

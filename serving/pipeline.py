@@ -99,7 +99,7 @@ def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Explor
     """Sets the slate's order: by score, spread by the diversity selector, with the slots that explore."""
     catalogue, wanted = query.model.catalogue, query.offset + query.count
     settings = query.model.settings
-    order = np.lexsort((catalogue.tie[slate.rows], -scores))
+    order = np.argsort(-scores, kind="stable")  # equal ones stay in the order of their ids' hash
     vectors = catalogue.vectors[slate.rows[order]] if query.diversity > 0 else np.empty((len(order), 0), np.float32)
     first = diversity.select(scores[order], vectors, wanted, query.diversity)
     order = np.concatenate([order[first], np.delete(order, first)])
@@ -138,9 +138,10 @@ def _candidates(query: Query, slate: Slate) -> NDArray[np.int64]:
             continue
         metrics.candidates.labels(name).inc(len(rows))
         found.append(rows)
-    rows = np.unique(np.concatenate(found)) if found else _NO_ROWS
+    catalogue = query.model.catalogue
+    rows = catalogue.numbering.distinct(np.concatenate(found)) if found else _NO_ROWS
     # In the order of a hash of the ids, not of arrival: every replica adds in the same order.
-    return rows[np.argsort(query.model.catalogue.tie[rows], kind="stable")]
+    return rows[np.lexsort((rows, catalogue.tie[rows]))]
 
 
 def _degrade(slate: Slate, source: str, how: str) -> None:
