@@ -77,7 +77,7 @@ class Behaviour:
 
     def counts(self, now_ms: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Returns how often items were touched, as the longest half life remembers it: (C,) float32; None: all."""
-        logs = self.popularity[-1, : len(self._catalogue)] if rows is None else self.popularity[-1, rows]
+        logs = self.popularity[-1, : len(self._catalogue)] if rows is None else self.popularity[-1].take(rows)
         counts: NDArray[np.float32] = np.exp2(logs - now_ms / DAY_MS / POPULARITY_HALF_LIVES_DAYS[-1]).astype(
             np.float32
         )

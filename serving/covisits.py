@@ -57,7 +57,7 @@ class Covisits:
         linked = (places >= 0)[:, None]
         if not len(self.rows):
             return (np.zeros((len(rows), len(HORIZONS)), np.float32),) * 2
-        return self.forward[places] * linked, self.backward[places] * linked
+        return self.forward.take(places, axis=0) * linked, self.backward.take(places, axis=0) * linked
 
     def led_by(self, row: int) -> int | None:
         """Returns how many items back the recent item lies that led to a row most strongly; None if none did."""

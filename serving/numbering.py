@@ -16,7 +16,7 @@ class Numbering:
         """Returns the distinct ones of (L,) rows, each where it first came: (U,)."""
         marks, order = self._over(rows), np.arange(len(rows), dtype=np.int32)
         marks[rows[::-1]] = order[::-1]  # of several assignments to one place the last stays
-        found: Rows = rows[marks[rows] == order]
+        found: Rows = rows[marks.take(rows) == order]
         return found
 
     def places(self, known: Rows, rows: Rows) -> Rows:
@@ -26,8 +26,8 @@ class Numbering:
         marks = self._over(known)
         marks[known] = np.arange(len(known), dtype=np.int32)
         within = np.minimum(rows, len(marks) - 1)
-        places = np.minimum(marks[within], len(known) - 1)  # a mark may be left from another call
-        return np.where(known[places] == rows, places, -1)
+        places = np.minimum(marks.take(within), len(known) - 1)  # a mark may be left from another call
+        return np.where(known.take(places) == rows, places, -1)
 
     def _over(self, rows: Rows) -> NDArray[np.int32]:
         most = int(rows.max(initial=0))

@@ -13,5 +13,7 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     if not len(found):
         return np.empty(0, np.int64)
     catalogue = query.model.catalogue
-    nearest = untouched(query, catalogue.index, found, limit)
+    # They take turns: of several interests each gives its share, and as much again for what others give as well.
+    share = min(limit, 2 * limit // len(found))
+    nearest = untouched(query, catalogue.index, found, share)
     return in_turn(nearest, limit, catalogue.numbering)
