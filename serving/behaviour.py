@@ -123,20 +123,18 @@ class Behaviour:
             return
         as_of_days = np.array([share.as_of_ms for share in shares])[:, None] / DAY_MS
         with np.errstate(divide="ignore"):
-            counts = np.log2([share.counts for share in shares]) + as_of_days / _HALF_LIVES
-            stages = np.log2([share.stages for share in shares]) + as_of_days / STAGE_HALF_LIFE_DAYS
-        self.popularity[:, row] = np.logaddexp2.reduce(counts)
-        self.stages[:, row] = np.logaddexp2.reduce(stages)
-        for head, value in zip(self._heads, (*self.popularity[:, row], *self.stages[:, row]), strict=True):
-            head.put(row, float(value))
+            logs = np.log2([share.counts + share.stages for share in shares]) + as_of_days / _HALF_LIVES
+        sums = np.logaddexp2.reduce(logs)
+        self.popularity[:, row], self.stages[:, row] = np.split(sums, [len(self.popularity)])
+        for head, value in zip(self._heads, sums.tolist(), strict=True):
+            head.put(row, value)
 
     def _sum_links(self, row: int, before: dict[str, float], after: dict[str, float]) -> None:
-        shares = sorted(self._shares.of(row).items())
-        changed = {item_id for item_id, _ in before.items() ^ after.items()}
-        for item_id in sorted(changed):
-            earlier = self._catalogue.row(item_id)
-            # Summed afresh, not by differences: those would drift, and two replicas would differ.
-            weight = sum(share.before.get(item_id, 0.0) for _, share in shares)
+        shares = [share.before for _, share in sorted(self._shares.of(row).items())]
+        for item_id in sorted({one for one, _ in before.items() ^ after.items()}):
+            earlier, weight = self._catalogue.row(item_id), 0.0
+            for share in shares:  # summed afresh, not by differences: those would drift, and two replicas would differ
+                weight += share.get(item_id, 0.0)
             self._successors.put(earlier, row, weight)
             self._predecessors.put(row, earlier, weight)
 
@@ -152,4 +150,4 @@ def _by_row(encoded: Callable[[int], bytes], size: int) -> Iterator[bytes]:
     return (encoded(row) for row in range(size))
 
 
-_HALF_LIVES = np.array(POPULARITY_HALF_LIVES_DAYS)
+_HALF_LIVES = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
