@@ -46,10 +46,11 @@ class Deployment:
         folder: where the processes write; gone at the end.
     """
 
-    def __init__(self, stack: ExitStack, folder: Path, overrides: dict[str, object]) -> None:
+    def __init__(self, stack: ExitStack, folder: Path, overrides: dict[str, object], broker_pid: int) -> None:
         self._stack = stack
         self._overrides = overrides
         self._children: list[Child] = []
+        self._broker_pid = broker_pid
         self.folder = folder
         self.settings = load_settings(KafkaSettings, **overrides)
         create_topics(self.settings)
@@ -90,6 +91,10 @@ class Deployment:
                 emitter.emit_item(item)
             for interaction in progress(interactions, "sending", "interactions", count):
                 emitter.emit(interaction)
+
+    def processes(self) -> dict[str, int]:
+        """The process ids of what is running here, by name."""
+        return {"broker": self._broker_pid} | {one.name: one.pid for one in self._children}
 
     def until(self, find: Callable[[], Found], patience_s: float = 90.0) -> Found:
         """Asks again and again until the answer is true, and returns it; raises when a process has ended."""
@@ -144,9 +149,9 @@ def deployment(broker: Broker = "embedded", **settings: object) -> Iterator[Depl
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the block below ends in order
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="freshet-bench-")))
-        address = stack.enter_context(_running(broker))
+        address, pid = stack.enter_context(_running(broker))
         overrides = {"bootstrap_servers": address, "partitions": 4, "fetch_max_wait_ms": FETCH_MAX_WAIT_MS[broker]}
-        yield Deployment(stack, folder, overrides | settings)
+        yield Deployment(stack, folder, overrides | settings, pid)
 
 
 def brokers() -> list[Broker]:
@@ -166,15 +171,15 @@ def say(what: str) -> None:
 
 
 @contextmanager
-def _running(broker: Broker) -> Iterator[str]:
+def _running(broker: Broker) -> Iterator[tuple[str, int]]:
     if broker == "embedded":
         with EmbeddedBroker() as embedded:
-            yield embedded.bootstrap_servers
+            yield embedded.bootstrap_servers, embedded.pid
         return
     from tests.apache_kafka import apache_kafka  # noqa: PLC0415 - a node that only the tests need otherwise
 
     with apache_kafka(Path(os.environ["KAFKA_HOME"])) as node:
-        yield node.bootstrap_servers
+        yield node.bootstrap_servers, node.pid
 
 
 def answers(url: str) -> bool:

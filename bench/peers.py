@@ -80,6 +80,21 @@ def flow(rate: str, seconds: str, items: str) -> None:
             emitter.emit(one)
 
 
+def steady(rate: str, seconds: str, items: str, users: str) -> None:
+    """Clicks of the present by users user-0, user-1 ..., `rate` a second, for `seconds` at most."""
+    import msgspec
+
+    from bench.workload import interactions
+    from freshet import Emitter
+
+    events = int(rate) * int(seconds)
+    with Emitter() as emitter:
+        started = time.perf_counter()
+        for at, one in enumerate(interactions(events, int(users), int(items), system_clock(), "user", seed=43)):
+            time.sleep(max(0.0, started + at / int(rate) - time.perf_counter()))
+            emitter.emit(msgspec.structs.replace(one, event_time=system_clock()))
+
+
 def constant(port: str, *sizes: str) -> None:
     """A FastAPI route /N that returns N bytes, for each of the sizes, on uvicorn set up as a replica's is."""
     import uvicorn
@@ -142,7 +157,7 @@ def load(url: str, connections: str, seconds: str, users: str, rate: str) -> Non
     print(json.dumps(told), flush=True)
 
 
-PEERS = {"stock-faust": stock_faust, "relay": relay, "flow": flow, "constant": constant, "load": load}
+PEERS = {"stock-faust": stock_faust, "relay": relay, "flow": flow, "steady": steady, "constant": constant, "load": load}
 
 if __name__ == "__main__":
     sys.argv, (name, *arguments) = sys.argv[:1], sys.argv[1:]

@@ -76,8 +76,8 @@ class AnnIndex(Protocol):
         """Returns a `save` of what is held now, whatever changes until it is called; costs a mask of the rows."""
         ...
 
-    def fill(self, vectors: NDArray[np.float32]) -> None:
-        """Writes each held vector into the row of its id; every id must lie within `vectors`, (capacity, D)."""
+    def vectors_of(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns the vectors under these ids, (B,) int64, as they were added: (B, D); zeros where there is none."""
         ...
 
     def like(self, folder: Path | None = None) -> Self:
@@ -91,7 +91,7 @@ class AnnIndex(Protocol):
 
     @classmethod
     def load(cls, folder: Path) -> "AnnIndex":
-        """Reads a snapshot that any index saved.
+        """Opens a snapshot that any index saved; its vectors are read from the file when they are needed.
 
         Raises:
             SnapshotCorrupt: with the reason; missing, damaged, truncated or of another format.

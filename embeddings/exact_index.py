@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
+from embeddings.rows import longest
 from embeddings.snapshot import new_snapshot, read_snapshot
 
 
@@ -72,15 +73,18 @@ class ExactIndex:
         rows = self._rows
 
         def write(folder: Path) -> None:
-            with new_snapshot(folder, *rows):
+            with new_snapshot(folder, rows[0], [rows[1]], longest(rows[1])):
                 pass
 
         return write
 
-    def fill(self, vectors: NDArray[np.float32]) -> None:
-        """See `AnnIndex.fill`."""
-        ids, held = self._rows
-        vectors[ids] = held
+    def vectors_of(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `AnnIndex.vectors_of`."""
+        held, vectors = self._rows
+        found = np.zeros((len(ids), self.dimension), np.float32)
+        known = np.isin(ids, held)
+        found[known] = vectors[np.searchsorted(held, ids[known])]
+        return found
 
     def like(self, folder: Path | None = None) -> Self:
         """See `AnnIndex.like`."""

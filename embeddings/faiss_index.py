@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from domain.errors import SnapshotCorrupt
 from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
-from embeddings.rows import Rows, View
+from embeddings.rows import PIECE, Rows, View, Wanted
 from embeddings.snapshot import MAIN, new_snapshot, read_snapshot
 
 # FAISS's type stubs know the C++ signatures only; what they do not know is ignored line by line below.
@@ -34,9 +34,12 @@ Main = faiss.IndexIVFScalarQuantizer
 
 log = logging.getLogger(__name__)
 
-FRESH_MIN, FRESH_SHARE = 4096, 0.05
-"""Rows in the buffer, and their share of the main index, above which it is built again. 4,096 rows of 384
+FRESH_MIN, FRESH_SHARE = 4096, 0.01
+"""Rows in the buffer, and their share of the main index, above which they are taken into it. 4,096 rows of 384
 take 0.2 ms to scan."""
+
+LISTS_GROWTH = 1.5
+"""Once so many times more lists would be right, the lists are learned anew: when the rows have more than doubled."""
 
 DEAD_MIN, DEAD_SHARE = 1024, 0.25
 """The same for dead rows, as a share of all rows: they cost memory and scanning."""
@@ -51,10 +54,14 @@ SLACK = 16
 ROUNDING = 1e-5
 """How far a float32 similarity of unit vectors may be off; far more than was ever seen (1e-6)."""
 
-LEAST_PROBES, TARGET_RECALL, TRIAL_QUERIES, TRIAL_K = 8, 0.95, 64, 100
-"""How many lists a search looks into is tried out on each new main index: twice as many each time, from the
+POINTS_PER_LIST, ROUNDS = 32, 4
+"""Rows that the lists' centres are learned from, and how often; twice of both took four times as long and gained no
+recall."""
+
+LEAST_PROBES, PROBES_STEP, TARGET_RECALL, TRIAL_QUERIES, TRIAL_K = 8, 1.4, 0.985, 64, 100
+"""How many lists a search looks into is tried out on each new main index: that many times more each time, from the
 first number on, until so large a share of the nearest 100 is found. Which number that takes depends on the
-data: 64 of 345 lists for 30,000 titles, 128 of 894 for a diffuse cloud of 200,000."""
+data."""
 
 
 class FaissIndex:
@@ -111,34 +118,52 @@ class FaissIndex:
         faiss.omp_set_num_threads(1)
         with self._lock:
             view, main = self._rows.view(), self._main
-        wanted = view.alive if allowed is None else view.alive & is_allowed(view.ids, allowed)
+        wanted = view.every if allowed is None else Wanted(view.alive & is_allowed(view.ids, allowed))
         covered = main.ntotal if main else 0
-        candidates = _exact(view, wanted, slice(covered, None), queries, k)
+        candidates = _exact(view, wanted, covered, len(view.ids), queries, k)
         if main:
             nearest = _approximate(main, view, wanted, queries, k)
             candidates = [np.concatenate(both) for both in zip(candidates, nearest, strict=True)]
         scores = np.full((len(queries), k), -np.inf, np.float32)
         found = np.full((len(queries), k), -1, np.int64)
         for at, rows in enumerate(candidates):
-            similarities = _similarities(view.vectors[rows], queries[at])
-            best = np.lexsort((view.ids[rows], -similarities))[:k]
-            scores[at, : len(best)], found[at, : len(best)] = similarities[best], view.ids[rows[best]]
+            similarities, best = _ranked(view, rows, queries[at], k)
+            scores[at, : len(best)], found[at, : len(best)] = similarities, view.ids[best]
         return scores, found
 
     def rebuild_now(self) -> None:
-        """Drops the dead rows and builds the main index, if there are enough rows for one."""
+        """Takes the buffer into the main index, or builds that anew, if there are enough rows for one.
+
+        Where there are many dead rows they are dropped before.
+        """
         with self._rebuilding:
+            if self._main is None or self._is_stale():
+                self._compact()
+                return
             with self._lock:
-                before = self._rows.view()
-            rows = Rows.compacted(before)
-            main = _main_over(rows.view()) if rows.count >= max(self._exact_below, 1) else None
+                view, main = self._rows.view(), self._main
+            due = LISTS_GROWTH * main.nlist < _lists(len(view.ids))
+            main = _main_over(view) if due else _extended(main, view)
             with self._lock:
-                now = self._rows.view()
-                # What happened meanwhile: a row that died (its id may have come back, further on), and new rows.
-                rows.remove(before.ids[before.alive & ~now.alive[: len(before.ids)]])
-                new = np.flatnonzero(now.alive[len(before.ids) :]) + len(before.ids)
-                rows.add(now.ids[new], now.vectors[new])
-                self._rows, self._main = rows, main
+                self._main = main
+
+    def _compact(self) -> None:
+        with self._lock:
+            before = self._rows.view()
+        rows = Rows.compacted(before)
+        main = _main_over(rows.view()) if rows.count >= max(self._exact_below, 1) else None
+        with self._lock:
+            now = self._rows.view()
+            # What happened meanwhile: a row that died (its id may have come back, further on), and new rows.
+            rows.remove(before.ids[before.alive & ~now.alive[: len(before.ids)]])
+            new = np.flatnonzero(now.alive[len(before.ids) :]) + len(before.ids)
+            rows.add(now.ids[new], now.take(new))
+            self._rows, self._main = rows, main
+
+    def wait(self) -> None:
+        """Waits until nothing is being rebuilt in the background."""
+        while (worker := self._worker) is not None:
+            worker.join()
 
     def save(self, folder: Path) -> None:
         """See `AnnIndex.save`. The main index is saved too, so that loading builds nothing."""
@@ -150,20 +175,16 @@ class FaissIndex:
             view, main = self._rows.view(), self._main
 
         def write(folder: Path) -> None:
-            with new_snapshot(folder, np.where(view.alive, view.ids, -1), view.vectors) as draft:
+            with new_snapshot(folder, np.where(view.alive, view.ids, -1), view.parts, view.longest) as draft:
                 if main:
                     faiss.write_index(main, str(draft / MAIN))
 
         return write
 
-    def fill(self, vectors: NDArray[np.float32]) -> None:
-        """See `AnnIndex.fill`."""
+    def vectors_of(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        """See `AnnIndex.vectors_of`."""
         with self._lock:
-            view = self._rows.view()
-        for start in range(0, len(view.ids), 4096):  # in pieces, so that no second copy of all is made
-            piece = slice(start, start + 4096)
-            alive = view.alive[piece]
-            vectors[view.ids[piece][alive]] = view.vectors[piece] if alive.all() else view.vectors[piece][alive]
+            return self._rows.vectors_of(ids)
 
     def like(self, folder: Path | None = None) -> Self:
         """See `AnnIndex.like`."""
@@ -176,10 +197,10 @@ class FaissIndex:
         """See `AnnIndex.load`."""
         manifest, ids, vectors = read_snapshot(folder)
         index = cls(manifest.dimension, exact_below)
-        index._rows = Rows.at(ids, vectors)
+        index._rows = Rows.at(ids, vectors, manifest.longest)
         if MAIN in manifest.sha256:
             try:
-                main = faiss.read_index(str(folder / MAIN))
+                main = faiss.read_index(str(folder / MAIN), faiss.IO_FLAG_MMAP_IFC)  # mapped, not copied
             except RuntimeError as error:
                 raise SnapshotCorrupt(f"{folder}: {MAIN}: {error}") from error
             if not isinstance(main, Main) or main.d != manifest.dimension or main.ntotal > len(ids):
@@ -189,9 +210,13 @@ class FaissIndex:
 
     def _is_due(self) -> bool:
         rows, covered = self._rows, self._main.ntotal if self._main else 0
-        stale = rows.count - rows.alive_count > max(DEAD_MIN, DEAD_SHARE * rows.count)
         large = rows.count - covered > max(FRESH_MIN, FRESH_SHARE * covered)
-        return rows.count > self._retry_above and (stale or (large and rows.alive_count >= self._exact_below))
+        return rows.count > self._retry_above and (
+            self._is_stale() or (large and rows.alive_count >= self._exact_below)
+        )
+
+    def _is_stale(self) -> bool:
+        return self._rows.count - self._rows.alive_count > max(DEAD_MIN, DEAD_SHARE * self._rows.count)
 
     def _rebuild_if_due(self) -> None:
         if self._worker is None and self._is_due():
@@ -217,67 +242,110 @@ class FaissIndex:
 
 def _main_over(view: View) -> Main:
     """Builds the approximate index over all rows of a view. Its ids are the rows' numbers."""
-    count, dimension = view.vectors.shape
-    # As many lists as there are rows in two of them, and at least 39 rows a list, which k-means asks for.
-    lists = max(1, min(int(2 * math.sqrt(count)), count // 39))
-    main = faiss.IndexIVFScalarQuantizer(
-        faiss.IndexFlatIP(dimension), dimension, lists, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT, False
-    )
+    count, dimension = len(view.ids), view.parts[0].shape[1]
+    main = _empty_main(faiss.IndexFlatIP(dimension), dimension, _lists(count))
     main.cp.spherical = True
-    main.cp.niter = 8  # more rounds and more points a list gained no recall
-    main.cp.max_points_per_centroid = 64
-    main.train(view.vectors)
-    main.add(view.vectors)
+    main.cp.niter, main.cp.min_points_per_centroid = ROUNDS, 1
+    sample = np.random.default_rng(0).choice(count, min(count, POINTS_PER_LIST * main.nlist), replace=False)
+    main.train(view.take(np.sort(sample)))
+    _add(main, view)
     main.nprobe = _probes_needed(main, view)
     return main
+
+
+def _extended(main: Main, view: View) -> Main:
+    """Returns the index with the rows after those that it covers; nothing is learned anew."""
+    larger = _empty_main(faiss.clone_index(main.quantizer), main.d, main.nlist)
+    larger.sq, larger.is_trained, larger.nprobe = main.sq, True, main.nprobe
+    every = faiss.InvertedLists.SUBSET_TYPE_ID_RANGE  # type: ignore[attr-defined]
+    main.copy_subset_to(larger, every, 0, main.ntotal)
+    _add(larger, view)
+    return larger
+
+
+def _empty_main(quantizer: faiss.Index, dimension: int, lists: int) -> Main:
+    kind = faiss.ScalarQuantizer.QT_8bit
+    return faiss.IndexIVFScalarQuantizer(quantizer, dimension, lists, kind, faiss.METRIC_INNER_PRODUCT, False)
+
+
+def _lists(count: int) -> int:
+    """As many lists as there are rows in two of them, and at least as many rows a list as its centre is learned from."""
+    return max(1, min(int(2 * math.sqrt(count)), count // POINTS_PER_LIST))
+
+
+def _add(main: Main, view: View) -> None:
+    for start in range(main.ntotal, len(view.ids), PIECE):
+        for _, piece in view.pieces(start, min(len(view.ids), start + PIECE)):
+            main.add(piece)
 
 
 def _probes_needed(main: Main, view: View) -> int:
     """Tries out how many lists to look into, with queries like those of users: items and blends of two."""
     pairs = np.random.default_rng(0).integers(0, len(view.ids), (TRIAL_QUERIES, 2))
     blend = np.where(np.arange(TRIAL_QUERIES) % 2, 0.5, 0.0).astype(np.float32)[:, None]
-    queries = view.vectors[pairs[:, 0]] + blend * view.vectors[pairs[:, 1]]
-    every = np.ones(len(view.ids), np.bool_)
-    _, nearest = _scan(view.vectors, every, queries, TRIAL_K)
+    queries = view.take(pairs[:, 0]) + blend * view.take(pairs[:, 1])
+    every = Wanted(np.ones(len(view.ids), np.bool_))
+    k = min(TRIAL_K, len(view.ids))
+    candidates = _exact(view, every, 0, len(view.ids), queries, k)
+    nearest = [_ranked(view, one, query, k)[1] for one, query in zip(candidates, queries, strict=True)]
     probes = LEAST_PROBES
     while probes < main.nlist:
-        found = _look_into(main, queries, nearest.shape[1], probes, every)
+        found = _look_into(main, queries, k + SLACK, probes, every)
         hits = sum(np.isin(one, other).sum() for one, other in zip(nearest, found, strict=True))
-        if hits >= TARGET_RECALL * nearest.size:
+        if hits >= TARGET_RECALL * k * len(queries):
             break
-        probes *= 2
+        probes = math.ceil(probes * PROBES_STEP)
     return min(probes, int(main.nlist))
 
 
 def _approximate(
-    main: Main, view: View, wanted: NDArray[np.bool_], queries: NDArray[np.float32], k: int
+    main: Main, view: View, wanted: Wanted, queries: NDArray[np.float32], k: int
 ) -> list[NDArray[np.int64]]:
     """Returns for each query rows of the main index that are probably its k nearest, and a few more."""
-    covered = slice(main.ntotal)
-    count = int(np.count_nonzero(wanted[covered]))
-    probes = math.ceil(main.nprobe * main.ntotal / max(count, 1))
+    covered = main.ntotal
+    count = wanted.count - int(np.count_nonzero(wanted.mask[covered:]))
+    probes = math.ceil(main.nprobe * covered / max(count, 1))
     if probes > max(MOST_LISTS * main.nlist, main.nprobe) or count <= k + SLACK:
-        return _exact(view, wanted, covered, queries, k)
-    found = _look_into(main, queries, k + SLACK, probes, wanted[covered])
+        return _exact(view, wanted, 0, covered, queries, k)
+    found = _look_into(main, queries, k + SLACK, probes, wanted)
     candidates = list(found)
     for at in np.flatnonzero(found[:, -1] < 0):  # the lists looked into hold too few of what is wanted
-        candidates[at] = _exact(view, wanted, covered, queries[at : at + 1], k)[0]
+        candidates[at] = _exact(view, wanted, 0, covered, queries[at : at + 1], k)[0]
     return candidates
 
 
-def _exact(
-    view: View, wanted: NDArray[np.bool_], part: slice, queries: NDArray[np.float32], k: int
+def _ranked(
+    view: View, rows: NDArray[np.int64], query: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns the k nearest of some rows, with their similarities, equal ones ascending by id."""
+    similarities = _similarities(view.take(rows), query)
+    best = np.lexsort((view.ids[rows], -similarities))[:k]
+    return similarities[best], rows[best]
+
+
+def _exact(  # noqa: PLR0917 - what to search, where, and for what
+    view: View, wanted: Wanted, start: int, end: int, queries: NDArray[np.float32], k: int
 ) -> list[NDArray[np.int64]]:
-    """Returns for each query the rows of a part that hold its k nearest and all that tie with the last."""
-    vectors, wanted, first = view.vectors[part], wanted[part], part.start or 0
+    """Returns for each query the rows from start to end that hold its k nearest and all that tie with the last."""
+    candidates = [np.empty(0, np.int64) for _ in queries]
+    for first, vectors in view.pieces(start, end):
+        nearest = _nearest(vectors, wanted.mask[first : first + len(vectors)], queries, k, view.longest)
+        candidates = [np.concatenate([one, rows + first]) for one, rows in zip(candidates, nearest, strict=True)]
+    return candidates
+
+
+def _nearest(  # noqa: PLR0917 - see `_exact`
+    vectors: NDArray[np.float32], wanted: NDArray[np.bool_], queries: NDArray[np.float32], k: int, longest: float
+) -> list[NDArray[np.int64]]:
+    """Returns as `_exact`, of one piece of the rows; numbered from its first."""
     scores, found = _scan(vectors, wanted, queries, k + SLACK)
-    candidates = list(found + first)
+    candidates = list(found)
     if k == 0 or found.shape[1] < k + SLACK:  # nothing asked, or these are all
         return candidates
-    floors = scores[:, k - 1] - ROUNDING * view.longest * np.linalg.norm(queries, axis=1)
+    floors = scores[:, k - 1] - ROUNDING * longest * np.linalg.norm(queries, axis=1)
     for at in np.flatnonzero(scores[:, -1] >= floors):  # the tie may go on beyond the slack
         every_score, every_row = _scan(vectors, wanted, queries[at : at + 1], len(vectors))
-        candidates[at] = every_row[every_score >= floors[at]] + first
+        candidates[at] = every_row[every_score >= floors[at]]
     return candidates
 
 
@@ -296,7 +364,7 @@ def _scan(
         if 2 * count < len(wanted):  # a list of the rows is then quicker than a bit for each
             selector: faiss.IDSelector = faiss.IDSelectorArray(np.flatnonzero(wanted))
         else:
-            selector = _selector(wanted)
+            selector = _selector(np.packbits(wanted, bitorder="little"))
         arrays = [faiss.swig_ptr(array) for array in (queries, vectors, scores, found)]
         faiss.knn_inner_product(  # type: ignore[call-arg]
             *arrays[:2], vectors.shape[1], len(queries), len(vectors), k, *arrays[2:], selector
@@ -304,17 +372,15 @@ def _scan(
     return scores, found
 
 
-def _look_into(
-    main: Main, queries: NDArray[np.float32], k: int, probes: int, wanted: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _look_into(main: Main, queries: NDArray[np.float32], k: int, probes: int, wanted: Wanted) -> NDArray[np.int64]:
     """Returns the k best wanted rows in the lists nearest to each query, (B, k); -1 where there are fewer."""
-    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=_selector(wanted))  # type: ignore[call-arg]
+    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=_selector(wanted.bits))  # type: ignore[call-arg]
     found: NDArray[np.int64] = main.search(queries, k, params=parameters)[1]
     return found
 
 
-def _selector(wanted: NDArray[np.bool_]) -> faiss.IDSelector:
-    return faiss.IDSelectorBitmap(np.packbits(wanted, bitorder="little"))  # type: ignore[call-arg, arg-type]
+def _selector(bits: NDArray[np.uint8]) -> faiss.IDSelector:
+    return faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
 
 
 def _similarities(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> NDArray[np.float32]:

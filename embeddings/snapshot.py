@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,35 +23,38 @@ from numpy.typing import NDArray
 from domain.errors import SnapshotCorrupt
 from embeddings.model_files import sha256_of
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST, IDS, VECTORS, MAIN = "manifest.json", "ids.npy", "vectors.npy", "main.faiss"
 
 
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a snapshot holds. `count` counts the rows that were not removed."""
+    """What a snapshot holds. `count` counts the rows that were not removed; no row's norm exceeds `longest`."""
 
     format: int
     dimension: int
     count: int
+    longest: float
     sha256: dict[str, str]
 
 
 @contextmanager
-def new_snapshot(folder: Path, ids: NDArray[np.int64], vectors: NDArray[np.float32]) -> Iterator[Path]:
+def new_snapshot(
+    folder: Path, ids: NDArray[np.int64], parts: Sequence[NDArray[np.float32]], longest: float
+) -> Iterator[Path]:
     """Gives a draft folder to write further files into, and puts it in the place of `folder` at the end.
 
-    If anything fails, `folder` stays as it was. The files are not forced to disk: what a power cut leaves
-    behind is found out by its digest.
+    The vectors may come in several parts, at least one, each (some, D) in C order. If anything fails, `folder`
+    stays as it was. The files are not forced to disk: what a power cut leaves behind is found out by its digest.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
     draft.mkdir()
     try:
         np.save(draft / IDS, ids)
-        np.save(draft / VECTORS, vectors)
+        _save(draft / VECTORS, parts)
         yield draft
         digests = {file.name: sha256_of(file) for file in sorted(draft.iterdir())}
-        manifest = Manifest(FORMAT, vectors.shape[1], int((ids >= 0).sum()), digests)
+        manifest = Manifest(FORMAT, parts[0].shape[1], int((ids >= 0).sum()), longest, digests)
         (draft / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         _take_place(draft, folder)
     finally:
@@ -72,13 +75,23 @@ def read_snapshot(folder: Path) -> tuple[Manifest, NDArray[np.int64], NDArray[np
             raise SnapshotCorrupt(f"{folder}: {name} is not what was saved: its sha256 differs")
     try:
         ids = np.load(folder / IDS, allow_pickle=False)
-        vectors = np.load(folder / VECTORS, mmap_mode="r", allow_pickle=False)  # who holds them copies them, once
+        vectors = np.load(folder / VECTORS, mmap_mode="r" if len(ids) else None, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise SnapshotCorrupt(f"{folder}: {error}") from error
     live = ids[ids >= 0]
     if vectors.shape != (len(ids), manifest.dimension) or len(np.unique(live)) != manifest.count:
         raise SnapshotCorrupt(f"{folder}: the rows are not those that the manifest counts")
     return manifest, ids.astype(np.int64), vectors.astype(np.float32, copy=False)
+
+
+def _save(file: Path, parts: Sequence[NDArray[np.float32]]) -> None:
+    """Writes the parts as one array, as `numpy.save` would, without putting them together in memory."""
+    shape = (sum(map(len, parts)), parts[0].shape[1])
+    with file.open("wb") as stream:
+        header = {"descr": np.lib.format.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for part in parts:
+            stream.write(part.data.cast("B") if part.size else b"")
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -1,6 +1,6 @@
 """What the partitions' signals add up to: popularity of each item, and what users touch before and after it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from domain.clock import DAY_MS
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
-from serving.columns import Column, Columns
+from serving.columns import Column, Columns, by_row
 from serving.heads import Head
 from serving.links import LinkTable, Neighbours
 from serving.shares import RowShares, Shares
@@ -96,7 +96,7 @@ class Behaviour:
             for at, values in enumerate(getattr(self, name)):
                 yield f"{name}-{at}", values[:size].copy()
         for name in ("shares", "successors", "predecessors"):
-            yield name, _by_row(getattr(self, f"_{name}").frozen(), size)
+            yield name, by_row(getattr(self, f"_{name}").frozen(), size)
 
     def restore(self, columns: Columns) -> None:
         """Takes what `columns` gave, into an empty one, after the catalogue has taken its own."""
@@ -144,10 +144,6 @@ class Behaviour:
             empty = -np.inf if old.dtype.kind == "f" else NEVER_TOUCHED_MS
             added = np.full((*old.shape[:-1], capacity - old.shape[-1]), empty, old.dtype)
             setattr(self, name, np.concatenate([old, added], axis=-1))
-
-
-def _by_row(encoded: Callable[[int], bytes], size: int) -> Iterator[bytes]:
-    return (encoded(row) for row in range(size))
 
 
 _HALF_LIVES = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])

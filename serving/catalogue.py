@@ -1,24 +1,25 @@
 """The items as the request path sees them: a row number for each, arrays by row, and their text vectors."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from zlib import crc32
 
-import msgspec
 import numpy as np
 
 from domain.items import Item
 from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding, to_vector
-from serving.columns import Column, Columns
+from serving.columns import Column, Columns, by_row
 from serving.numbering import Numbering
+from serving.rows import Items, RowSets, Vectors
 
 FIRST_CAPACITY = 1024
 NEVER_MS = np.iinfo(np.int64).max
 UNSET_MS = -1
 EMPTY = {"published_ms": UNSET_MS, "expires_ms": NEVER_MS}
 CATEGORIES_LOOKED_AT = 8
-_item = msgspec.msgpack.Decoder(Item)
+TEXT_HASH_BYTES = 16
+SAVED = ("live", "available", "tie", "category_ids", "published_ms", "expires_ms", "text_hashes")
+"""The arrays by row."""
 
 
 class Catalogue:
@@ -27,16 +28,17 @@ class Catalogue:
     Attributes:
         rows: row of each item id.
         ids: item id of each row.
-        items: the item of each row; None if it was never described, or deleted.
+        items: the item of each row; None if it was never described, or deleted. Decoded when it is asked for.
         live: (capacity,) bool: the row has an item.
         available: (capacity,) bool, as the item says.
         published_ms, expires_ms: (capacity,) int64; an item without `published_at` counts from when its
             record first came; one without `expires_at` never expires.
-        vectors: (capacity, D) float32, unit rows; zero where an item has no text or is not embedded yet.
-        text_hashes: what each row's vector was made of, the embedding's `text_hash`; for the state hash.
+        vectors: by row or rows, (D,) or (some, D) float32, unit rows; zero where an item has no text or is not
+            embedded yet. They lie in the index only.
+        text_hashes: (capacity, 16) uint8: what each row's vector was made of, the embedding's `text_hash`.
         tie: (capacity,) uint32, a hash of the id: equal scores are ordered by it, the same on every replica.
         index: nearest neighbours over the rows that have a vector.
-        by_category: rows of each category.
+        by_category: rows of each category, a set.
         categories, category_ids: number of each category from 1, and (capacity, 8) int32 those of each row,
             the first CATEGORIES_LOOKED_AT of an item, padded with 0.
         numbering: for whoever answers a query, one at a time.
@@ -50,15 +52,15 @@ class Catalogue:
         self.model_version = model_version
         self.rows: dict[str, int] = {}
         self.ids: list[str] = []
-        self.items: list[Item | None] = []
+        self.items = Items()
         self.live = np.zeros(FIRST_CAPACITY, np.bool_)
         self.available = np.zeros(FIRST_CAPACITY, np.bool_)
         self.published_ms = np.full(FIRST_CAPACITY, UNSET_MS, np.int64)
         self.expires_ms = np.full(FIRST_CAPACITY, NEVER_MS, np.int64)
         self.tie = np.zeros(FIRST_CAPACITY, np.uint32)
-        self.vectors = np.zeros((FIRST_CAPACITY, index.dimension), np.float32)
-        self.text_hashes: dict[int, bytes] = {}
-        self.by_category: dict[str, set[int]] = defaultdict(set)
+        self.vectors = Vectors(index)
+        self.text_hashes = np.zeros((FIRST_CAPACITY, TEXT_HASH_BYTES), np.uint8)
+        self.by_category = RowSets()
         self.categories: dict[str, int] = {}
         self.category_ids = np.zeros((FIRST_CAPACITY, CATEGORIES_LOOKED_AT), np.int32)
         self.vector_changes: list[int] = []
@@ -76,7 +78,6 @@ class Catalogue:
         if row is None:
             row = self.rows[item_id] = len(self.ids)
             self.ids.append(item_id)
-            self.items.append(None)
             if row >= len(self.live):
                 self._grow(2 * len(self.live))
             self.tie[row] = crc32(item_id.encode())
@@ -121,26 +122,23 @@ class Catalogue:
         row = self.row(item_id)
         self.vector_changes.append(row)
         vector = to_vector(embedding) if embedding is not None else None
-        self.text_hashes[row] = embedding.text_hash if embedding is not None else b""
+        text_hash = embedding.text_hash if embedding is not None else b""
+        self.text_hashes[row] = np.frombuffer(text_hash[:TEXT_HASH_BYTES].ljust(TEXT_HASH_BYTES, b"\0"), np.uint8)
         if vector is None:
-            self.vectors[row] = 0
             self.index.remove(np.array([row]))
         else:
-            self.vectors[row] = vector
             self.index.add(np.array([row]), vector[None])
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs beside the index, step by step; nothing may be put in between."""
         size = len(self)
-        for name in ("live", "available", "published_ms", "expires_ms"):
+        for name in SAVED:
             yield name, getattr(self, name)[:size].copy()
-        for at in range(CATEGORIES_LOOKED_AT):
-            yield f"category_ids-{at}", self.category_ids[:size, at].copy()
-        yield "categories", (name.encode() for name in list(self.categories))
-        hashes = self.text_hashes.copy()
-        yield "text_hashes", (hashes.get(row, b"") for row in range(size))
+        names = list(self.categories)
+        yield "categories", (name.encode() for name in names)
+        yield "by_category", self.by_category.frozen(names)
         yield "ids", (item_id.encode() for item_id in self.ids[:size])
-        yield "items", (b"" if item is None else msgspec.msgpack.encode(item) for item in self.items[:size])
+        yield "items", by_row(self.items.frozen(), size)
 
     def restore(self, columns: Columns) -> None:
         """Takes what `columns` gave, into an empty one whose index holds the vectors of that snapshot."""
@@ -149,21 +147,14 @@ class Catalogue:
         size = len(self.ids)
         if size > len(self.live):
             self._grow(size + size // 4)
-        for name in ("live", "available", "published_ms", "expires_ms"):
+        for name in SAVED:
             getattr(self, name)[:size] = columns.array(name)
-        for at in range(CATEGORIES_LOOKED_AT):
-            self.category_ids[:size, at] = columns.array(f"category_ids-{at}")
         self.categories = {one.decode(): number for number, one in enumerate(columns.strings("categories"), 1)}
-        self.tie[:size] = [crc32(one) for one in columns.strings("ids")]
-        self.items = [_item.decode(one) if one else None for one in columns.strings("items")]
-        for row, item in enumerate(self.items):
-            for category in item.categories if item else ():
-                self.by_category[category].add(row)
-        self.text_hashes = {row: one for row, one in enumerate(columns.strings("text_hashes")) if one}
-        self.index.fill(self.vectors)
+        self.by_category = RowSets(self.categories, columns.strings("by_category"))
+        self.items = Items(columns.strings("items"))
 
     def _grow(self, capacity: int) -> None:
-        for name in ("live", "available", "tie", "vectors", "category_ids", "published_ms", "expires_ms"):
+        for name in SAVED:
             old = getattr(self, name)
             new = np.zeros((capacity, *old.shape[1:]), old.dtype)
             new[: len(old)] = old

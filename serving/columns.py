@@ -4,7 +4,8 @@ The parts of the read model say what they hold in these, and come back from them
 and reads the files.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from mmap import mmap
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +17,21 @@ Column = NDArray[np.generic] | Iterable[bytes]
 
 
 class Ragged:
-    """Byte strings by their number. None is cut out before it is asked for; never changed."""
+    """Byte strings by their number. None is cut out, or even read from its file, before it is asked for.
+
+    Never changed. A file that is mapped stays readable when it is removed, and keeps its room on the disk until then.
+    """
 
     __slots__ = ("_block", "_ends")
 
-    def __init__(self, lengths: NDArray[np.int64], block: bytes) -> None:
+    def __init__(self, lengths: NDArray[np.int64], block: bytes | mmap) -> None:
         """Takes the lengths of the strings and the strings, one after another.
 
         Raises:
             SnapshotCorrupt: they do not fit each other.
         """
-        self._ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+        self._ends = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=self._ends[1:])
         self._block = block
         if self._ends[-1] != len(block) or (lengths < 0).any():
             raise SnapshotCorrupt(f"lengths that add up to {self._ends[-1]} for {len(block)} bytes")
@@ -46,6 +51,11 @@ class Ragged:
 
 NOTHING = Ragged(np.zeros(0, np.int64), b"")
 """No strings at all."""
+
+
+def by_row(encoded: Callable[[int], bytes], size: int) -> Iterator[bytes]:
+    """Returns what a function gives for each row, made only when it is asked for."""
+    return (encoded(row) for row in range(size))
 
 
 class Columns:

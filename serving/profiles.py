@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from domain.codecs import unpack
+from domain.errors import SnapshotCorrupt
 from domain.profile import Profile
-from serving.columns import Column, Columns
+from serving.columns import NOTHING, Column, Columns
 
 
 class ProfileStore(Protocol):
@@ -31,47 +32,56 @@ class ProfileStore(Protocol):
 
 
 class MemoryProfiles:
-    """Profiles in this process's memory, encoded: a tenth of what decoded ones take."""
+    """Profiles in this process's memory, encoded: a tenth of what decoded ones take.
+
+    A snapshot's stay in its file until they change.
+    """
 
     def __init__(self) -> None:
-        self._raw: dict[str, bytes] = {}
+        self._saved = NOTHING
+        self._users: dict[str, bytes | int] = {}  # a profile, or the number of a saved one
 
     def get(self, user_id: str) -> Profile | None:
         """Returns a user's profile, None for a user who is not known."""
-        raw = self._raw.get(user_id)
-        return None if raw is None else unpack(raw, Profile)
+        held = self._users.get(user_id)
+        if held is None:
+            return None
+        return unpack(held if isinstance(held, bytes) else self._saved[held], Profile)
 
     def put(self, user_id: str, raw: bytes | None) -> Profile | None:
         """Takes an encoded profile (None deletes) and returns it, or None if it was refused as older."""
         if raw is None:
-            self._raw.pop(user_id, None)
+            self._users.pop(user_id, None)
             return None
         profile = unpack(raw, Profile)
         if not profile.replaces(self.get(user_id)):
             return None
-        self._raw[user_id] = raw
+        self._users[user_id] = raw
         return profile
 
     def __len__(self) -> int:
-        return len(self._raw)
+        return len(self._users)
 
     def user_ids(self) -> Iterator[str]:
         """The users, in the order in which they came."""
-        return iter(self._raw)
+        return iter(self._users)
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs."""
-        held = self._raw.copy()
+        held, saved = self._users.copy(), self._saved
         yield "users", (user_id.encode() for user_id in held)
-        yield "profiles", held.values()
+        yield "profiles", (one if isinstance(one, bytes) else saved[one] for one in held.values())
 
     def restore(self, columns: Columns | None) -> None:
         """Takes what `columns` gave, in the place of all that it holds; None for nothing."""
         if columns is None:
-            self._raw = {}
-        else:
-            users = (one.decode() for one in columns.strings("users"))
-            self._raw = dict(zip(users, columns.strings("profiles"), strict=True))
+            self._users, self._saved = {}, NOTHING
+            return
+        saved = columns.strings("profiles")
+        users: dict[str, bytes | int] = {one.decode(): number for number, one in enumerate(columns.strings("users"))}
+        if len(users) != len(saved):
+            raise SnapshotCorrupt(f"{len(users)} users with {len(saved)} profiles")
+        self._users, self._saved = users, saved
 
 
 class ProfileWaiters:

@@ -21,7 +21,9 @@ def state_hashes(model: ReadModel) -> dict[str, str]:
     catalogue = model.catalogue
     by_id = sorted(catalogue.rows.items())
     items = ((item_id, catalogue.items[row]) for item_id, row in by_id if catalogue.live[row])
-    embeddings = ((item_id, catalogue.text_hashes[row].hex()) for item_id, row in by_id if catalogue.vectors[row].any())
+    embeddings = (
+        (item_id, catalogue.text_hashes[row].tobytes().hex()) for item_id, row in by_id if catalogue.vectors[row].any()
+    )
     signals = (
         (item_id, partition, *_told_of(share))
         for item_id, row in by_id

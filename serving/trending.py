@@ -28,7 +28,7 @@ class Trending:
             changes: how often values have changed so far.
         """
         catalogue = self._catalogue
-        size = len(catalogue.by_category.get(category, ())) if category is not None else len(catalogue)
+        size = len(catalogue.by_category[category]) if category is not None else len(catalogue)
         known = self._floors.get(category)
         if (
             known is not None
@@ -38,7 +38,7 @@ class Trending:
             return known[0]
         rivals = values[: len(catalogue)]
         if category is not None:
-            rivals = values[np.fromiter(catalogue.by_category.get(category, ()), np.int64)]
+            rivals = values[np.fromiter(catalogue.by_category[category], np.int64)]
         place = max(1, size // SHARE)
         floor = float(-np.partition(-rivals, place - 1)[place - 1]) if size else np.inf
         self._floors[category] = floor, size, changes

@@ -87,6 +87,12 @@ class ApacheKafka:
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process id; it must have been started."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """A crash: SIGKILL to the whole process group, which holds the script and its Java."""
         if self._process is not None:

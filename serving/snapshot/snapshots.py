@@ -115,8 +115,10 @@ class Snapshots:
         gc.disable()  # it would look through millions of new objects again and again, and find nothing
         try:
             folder = self._home / manifest.folder
-            index = await asyncio.to_thread(self._model.catalogue.index.like, folder / files.INDEX)
-            columns = await asyncio.to_thread(files.read, self._home, manifest)
+            index, columns = await asyncio.gather(
+                asyncio.to_thread(self._model.catalogue.index.like, folder / files.INDEX),
+                asyncio.to_thread(files.read, self._home, manifest),
+            )
             await self._model.restore(index, columns)
         finally:
             gc.enable()

@@ -390,6 +390,24 @@ def test_the_main_index_is_built_in_the_background_when_the_buffer_has_grown():
     assert recall(index, _oracle(rows), rows[:50]) >= 0.95
 
 
+def test_the_buffer_is_taken_into_the_main_index_also_of_a_loaded_one(tmp_path):
+    rows = clustered(9000)
+    index = FaissIndex(64, exact_below=0)
+    index.add(np.arange(6000), rows[:6000])
+    index.wait()
+    index.save(tmp_path / "index")
+    again = FaissIndex.load(tmp_path / "index", exact_below=0)
+    for one in (index, again):
+        one.add(np.arange(6000, 9000), rows[6000:])
+        one.remove(np.arange(100))
+        lists = one._main.nlist
+        one.rebuild_now()
+        assert one._main.ntotal == one._rows.count == 9000 and one._main.nlist == lists
+        one.add(np.arange(100), rows[:100])
+        assert recall(one, _oracle(rows), rows[::9]) >= 0.95
+    assert (index.search(rows[::7], 10)[1] == again.search(rows[::7], 10)[1]).all()
+
+
 def test_dead_rows_are_dropped_in_the_background():
     index = FaissIndex(D)
     for seed in range(4):
@@ -497,7 +515,7 @@ def test_saving_again_takes_the_place_of_the_old_snapshot(make, tmp_path):
 def test_a_save_that_fails_leaves_the_old_snapshot(tmp_path):
     index, rows = filled(FaissIndex)
     index.save(tmp_path / "index")
-    with pytest.raises(OSError, match="disk full"), new_snapshot(tmp_path / "index", np.arange(1), rows[:1]):
+    with pytest.raises(OSError, match="disk full"), new_snapshot(tmp_path / "index", np.arange(1), [rows[:1]], 1.0):
         raise OSError("disk full")
     assert len(FaissIndex.load(tmp_path / "index")) == 200
     assert [one.name for one in tmp_path.iterdir()] == ["index"]
@@ -521,8 +539,8 @@ DAMAGES = {
     "manifest empty": (damaged("manifest.json", lambda raw: b""), "manifest.json"),
     "manifest of a list": (damaged("manifest.json", lambda raw: b"[1]"), "manifest.json"),
     "another format": (
-        damaged("manifest.json", lambda raw: raw.replace(b'"format": 1', b'"format": 2')),
-        "format 2; this version reads 1",
+        damaged("manifest.json", lambda raw: raw.replace(b'"format": 2', b'"format": 3')),
+        "format 3; this version reads 2",
     ),
     "another count": (
         damaged("manifest.json", lambda raw: raw.replace(b'"count": 200', b'"count": 199')),
@@ -558,11 +576,11 @@ def test_a_main_index_of_other_rows_is_refused(tmp_path):
     small, _ = filled(FaissIndex, 50)
     main = faiss.IndexFlatIP(D)
     view = small._rows.view()
-    with new_snapshot(tmp_path / "index", view.ids, view.vectors) as draft:
+    with new_snapshot(tmp_path / "index", view.ids, view.parts, 1.0) as draft:
         faiss.write_index(main, str(draft / "main.faiss"))
     with pytest.raises(SnapshotCorrupt, match="does not belong"):
         FaissIndex.load(tmp_path / "index")
-    with new_snapshot(tmp_path / "index", view.ids, view.vectors) as draft:
+    with new_snapshot(tmp_path / "index", view.ids, view.parts, 1.0) as draft:
         (draft / "main.faiss").write_bytes(b"no index at all, though its digest is right")
     with pytest.raises(SnapshotCorrupt, match="main.faiss"):
         FaissIndex.load(tmp_path / "index")
