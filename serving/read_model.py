@@ -118,7 +118,7 @@ class ReadModel:
 
     def _apply_signals(self, key: str, record: Record) -> None:
         share = None if record.value is None else unpack(record.value, ItemSignals)
-        self.behaviour.put(key, record.partition, share)
+        self.behaviour.put(key, record.partition, share, record.value)
         if share is not None:
             self.learned_to[record.partition] = max(share.position, self.learned_to.get(record.partition, -1))
 
