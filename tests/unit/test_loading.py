@@ -11,6 +11,7 @@ from domain.codecs import pack
 from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS
 from embeddings.faiss_index import FaissIndex
+from embeddings.item_embedding import from_vector
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from serving.read_model import ReadModel
 from serving.state_hash import state_hashes
@@ -109,6 +110,25 @@ def test_a_model_that_holds_signals_goes_on_adding():
     model.behaviour.begin_loading()
     model.apply(shares(60, seed=3))
     assert same(model, added_one_by_one([*shares(50), *shares(60, seed=3)]))
+
+
+def test_vectors_of_one_batch_count_in_their_order_and_one_of_another_width_is_passed_over():
+    def embedding(key: str, width: int, axis: int | None) -> LogRecord:
+        vector = None if axis is None else np.eye(width, dtype=np.float32)[axis]
+        value = None if axis is None else pack(from_vector("v", f"{axis}", vector))
+        return LogRecord("item-embeddings", 0, 0, 0, key.encode(), value)
+
+    model = new_model()
+    model.apply([embedding("a", 8, 0), embedding("b", 8, 1), embedding("c", 9, 2), embedding("a", 8, 3)])
+    model.apply([embedding("b", 8, None), embedding("d", 8, 4), embedding("d", 8, None), embedding("e", 8, 5)])
+    rows, vectors = model.catalogue.rows, model.catalogue.vectors
+    assert {one: vectors[row].nonzero()[0].tolist() for one, row in rows.items()} == {
+        "a": [3],
+        "b": [],
+        "d": [],
+        "e": [5],
+    }
+    assert len(model.catalogue.index) == 2
 
 
 def test_a_record_that_cannot_be_read_is_passed_over_while_loading():
