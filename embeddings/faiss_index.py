@@ -269,7 +269,7 @@ def _empty_main(quantizer: faiss.Index, dimension: int, lists: int) -> Main:
 
 
 def _lists(count: int) -> int:
-    """As many lists as there are rows in two of them, and at least the rows that a list's centre is learned from."""
+    """As many lists as there are rows in two of them, at least as many rows a list as its centre is learned from."""
     return max(1, min(int(2 * math.sqrt(count)), count // POINTS_PER_LIST))
 
 

@@ -118,12 +118,14 @@ class Query:
         return touch_weights(self.touches, self.model.types)
 
     @cached_property
+    def vectors(self) -> NDArray[np.float32]:
+        """(T, D) float32: the text vector of each touched item, zero where there is none."""
+        return self.model.catalogue.vectors[self.rows]
+
+    @cached_property
     def interests(self) -> NDArray[np.float32]:
         """(K, D) float32, unit rows: the profile vectors, the heaviest first; (0, D) without a history."""
-        known = self.rows >= 0
-        vectors = self.model.catalogue.vectors[self.rows[known]]
-        weights = self.weights[known] * (np.abs(vectors).sum(1) > 0)
-        return interests(vectors, weights)
+        return interests(self.vectors, self.weights * self.vectors.any(axis=1))
 
     @cached_property
     def stage(self) -> int:

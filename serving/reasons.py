@@ -45,11 +45,10 @@ def _covisitation(query: Query, row: int) -> str | None:
 
 def _profile(query: Query, row: int) -> str | None:
     """Names the liked item whose text is closest."""
-    vectors = query.model.catalogue.vectors
     liked = np.flatnonzero((query.weights > 0) & (query.rows >= 0))
     if not len(liked):
         return None
-    cosines = vectors[query.rows[liked]] @ vectors[row]
+    cosines = query.vectors[liked] @ query.model.catalogue.vectors[row]
     at = int(np.argmax(cosines))
     if cosines[at] < ALIKE:
         return None

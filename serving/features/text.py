@@ -14,11 +14,10 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     found = np.zeros((len(NAMES), len(rows)), np.float32)
     if not query.recent:
         return found
-    vectors = query.model.catalogue.vectors
-    touched = vectors[query.rows[query.recent]]
+    touched = query.vectors[query.recent]
     sought = np.stack([touched[:RECENT].mean(0), touched.mean(0), *query.interests])
     # So, and not the other way round: a few rows times many columns is what BLAS is slowest at.
-    cosines = (vectors[rows] @ sought.T).T
+    cosines = (query.model.catalogue.vectors[rows] @ sought.T).T
     found[1:] = cosines[:2]
     if len(sought) > 2:
         found[0] = np.maximum(cosines[2:].max(axis=0), 0)
