@@ -30,8 +30,8 @@ from domain.clock import system_clock
 RATE = {"embedded": 20, "apache": 100}
 ASKED, CONNECTIONS, SAMPLE_S = 10, 2, 1.0
 ITEMS, USERS, EVENTS, PROFILE_SIZE = 60, 100, 12_000, 50
-"""A hundred users with 120 events each fill profiles of 50, and each partition's signals with nearly all pairs of so few
-items: with 300 there were new pairs all the time, 800 bytes of them an event in the worker."""
+"""A hundred users with 120 events each fill profiles of 50, and each partition's signals with nearly all pairs of so
+few items: with 300 there were new pairs all the time, 800 bytes of them an event in the worker."""
 
 APPLIED = "freshet_stream_interactions_total"
 UNITS = {"memory": "MiB", "lag": "records", "latency": "ms", "applied": "1/s"}
