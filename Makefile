@@ -6,12 +6,14 @@ STAMP := $(VENV)/.installed
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving snapshot
+LONG_BENCHES := retrieval start restore growth soak
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test crash fuzz outage kafka-outages check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install browser demo test crash fuzz outage kafka-outages check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES) $(LONG_BENCHES))
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@echo "bench-NAME    One bench: $(BENCHES)"
+	@echo "bench-NAME    One bench: $(BENCHES);"
+	@echo "              those that take minutes and a machine of their own: $(LONG_BENCHES)"
 
 install: $(STAMP) ## Make the virtual environment in .venv
 
@@ -62,8 +64,11 @@ bench: $(addprefix bench-,$(BENCHES)) ## Run every bench, one after the other; o
 	@echo && $(BIN)/python -m bench.summary
 
 .NOTPARALLEL: # with -j the benches would measure each other
-$(addprefix bench-,$(BENCHES)): bench-%: $(STAMP)
+$(addprefix bench-,$(BENCHES) $(filter-out soak,$(LONG_BENCHES))): bench-%: $(STAMP)
 	@$(BIN)/python -m bench.$*
+
+bench-soak: $(STAMP) # MINUTES=15
+	@$(BIN)/python -m bench.soak $(or $(MINUTES),15)
 
 bench-quality: $(STAMP) $(PEERS_STAMP) ## How good the recommendations are, beside other recommenders; half an hour
 	@$(BIN)/python -m bench.quality

@@ -12,6 +12,8 @@ of so many stretches of time; what a process does in its first quarter says litt
 T_975 = 2.101
 """Student's t for 18 degrees of freedom, BLOCKS less two: 95 % of slopes lie within so many standard errors."""
 
+ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class Drift:
@@ -24,8 +26,8 @@ class Drift:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
+        """Whether the interval leaves out 0, and more than rounding moved."""
+        return (self.low > 0 or self.high < 0) and abs(self.slope) > ROUNDING * abs(self.mean)
 
 
 def drift(seconds: Sequence[float], values: Sequence[float]) -> Drift:

@@ -33,6 +33,7 @@ D, TOUCHES, PARTITIONS, BEFORE, KINDS, DISTINCT = 384, 20, 4, 12, 40, 2_000
 """Width of vectors, interactions of a profile, shares of an item, predecessors in each, categories; and how many
 different values are made."""
 
+LATENT, OFF = 12, 0.2
 NOW = 1_795_326_060_000
 VERSION = "v"
 PLACE = Place(Origin("", {}), {}, NOW)
@@ -65,15 +66,15 @@ def _index(settings: ServingSettings, items: int) -> FaissIndex:
     return index
 
 
-def vectors(count: int) -> Vectors:
-    """Returns points about a thousand centres; how hard they are to tell apart matters to bench/retrieval.py only."""
+def vectors(count: int, seed: int = 0) -> Vectors:
+    """Returns points that lie about LATENT dimensions, as those of texts do, and a little off them."""
     found = np.empty((count, D), np.float32)
-    centres = np.random.default_rng(0).standard_normal((1000, D), np.float32)
+    plane = np.random.default_rng(0).standard_normal((LATENT, D), np.float32) / np.float32(LATENT**0.5)
     for start in range(0, count, PIECE):
-        part = found[start : start + PIECE]
-        chance = np.random.default_rng(start)
+        part, chance = found[start : start + PIECE], np.random.default_rng((seed, start))
         chance.standard_normal(out=part, dtype=np.float32)
-        part += centres[chance.integers(0, len(centres), len(part))]
+        part *= OFF
+        part += chance.standard_normal((len(part), LATENT), np.float32) @ plane
         part /= np.linalg.norm(part, axis=1, keepdims=True)
     return found
 

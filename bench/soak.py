@@ -29,8 +29,9 @@ from domain.clock import system_clock
 
 RATE = {"embedded": 20, "apache": 100}
 ASKED, CONNECTIONS, SAMPLE_S = 10, 2, 1.0
-ITEMS, USERS, EVENTS, PROFILE_SIZE = 300, 100, 12_000, 50
-"""A hundred users with 120 events each fill profiles of 50, and the items' signals with whatever came before them."""
+ITEMS, USERS, EVENTS, PROFILE_SIZE = 60, 100, 12_000, 50
+"""A hundred users with 120 events each fill profiles of 50, and each partition's signals with nearly all pairs of so
+few items: with 300 there were new pairs all the time, 800 bytes of them an event in the worker."""
 
 APPLIED = "freshet_stream_interactions_total"
 UNITS = {"memory": "MiB", "lag": "records", "latency": "ms", "applied": "1/s"}
@@ -42,9 +43,9 @@ def main() -> None:
     minutes = float(sys.argv[1]) if len(sys.argv) > 1 else 15.0
     broker = brokers()[-1]
     say(f"starting everything on the {broker} broker, filling profiles and signals")
-    with deployment(broker, profile_size=PROFILE_SIZE) as running:
+    with deployment(broker) as running:
         now = system_clock()
-        worker, replica = running.worker(session_timeout_s=6), running.replica()
+        worker, replica = running.worker(session_timeout_s=6, profile_size=PROFILE_SIZE), running.replica()
         running.send(items(ITEMS, now), interactions(EVENTS, USERS, ITEMS, now), EVENTS)
         running.until(lambda: worker.counted(APPLIED) == EVENTS)
         running.until(lambda: replica.holds(items=ITEMS, vectors=ITEMS))

@@ -11,6 +11,7 @@ from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import Head
 from serving.links import LinkTable, Neighbours
+from serving.loading import Loading
 from serving.shares import RowShares, Shares
 from serving.trending import Trending
 
@@ -33,6 +34,7 @@ class Behaviour:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._shares = Shares()
+        self._loading: Loading | None = None
         self._changes = 0
         self._trending = Trending(catalogue)
         self._successors = LinkTable()
@@ -44,9 +46,37 @@ class Behaviour:
         self.last_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
         catalogue.when_grown.append(self._grow)
 
-    def put(self, item_id: str, partition: int, share: ItemSignals | None) -> None:
-        """Takes one partition's share of an item's signals; a share older than the one held is left out."""
+    def begin_loading(self) -> None:
+        """From now on shares are only put down, until `settle`; no effect where some were added up before."""
+        if not self._changes and self._loading is None:
+            self._loading = Loading()
+
+    def settle(self) -> None:
+        """Adds up what was put down since `begin_loading`; until it returns nothing may be put."""
+        loading = self._loading
+        if loading is None:
+            return
+        size = len(self._catalogue)
+        sums = loading.sums(size)
+        self.popularity[:, sums.rows], self.stages[:, sums.rows] = np.split(sums.logs.T, [len(self.popularity)])
+        self.first_ms[sums.rows], self.last_ms[sums.rows] = sums.first_ms, sums.last_ms
+        self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
+        self._shares = Shares(sums.shares)
+        self._successors, self._predecessors = LinkTable(sums.successors), LinkTable(sums.predecessors)
+        self._changes += 1
+        self._loading = None
+
+    def put(self, item_id: str, partition: int, share: ItemSignals | None, raw: bytes | None = None) -> None:
+        """Takes one partition's share of an item's signals, and its encoded form where that is at hand.
+
+        A share older than the one held is left out.
+        """
         row = self._catalogue.row(item_id)
+        if self._loading is not None and share is not None and raw is not None:
+            earlier = [self._catalogue.row(one) for one in share.before]
+            self._loading.put(row, partition, share, raw, earlier)
+            return
+        self.settle()
         before = self._shares.of(row).get(partition)
         if share is not None and before is not None and share.position < before.position:
             return
@@ -100,6 +130,7 @@ class Behaviour:
 
     def restore(self, columns: Columns) -> None:
         """Takes what `columns` gave, into an empty one, after the catalogue has taken its own."""
+        self._changes += 1
         size = len(self._catalogue)
         for name in ("first_ms", "last_ms"):
             getattr(self, name)[:size] = columns.array(name)

@@ -1,10 +1,13 @@
 """The items as the request path sees them: a row number for each, arrays by row, and their text vectors."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from zlib import crc32
 
 import numpy as np
+from numpy.typing import NDArray
 
+from domain.errors import MalformedEvent
 from domain.items import Item
 from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding, to_vector
@@ -64,6 +67,8 @@ class Catalogue:
         self.categories: dict[str, int] = {}
         self.category_ids = np.zeros((FIRST_CAPACITY, CATEGORIES_LOOKED_AT), np.int32)
         self.vector_changes: list[int] = []
+        self._due: dict[int, NDArray[np.float32] | None] = {}
+        self._together = False
         self.other_versions = 0
         self.numbering = Numbering()
         self.changed: set[int] = set()
@@ -119,15 +124,35 @@ class Catalogue:
             if embedding.model_version != self.model_version:
                 self.other_versions += 1
                 return
+        vector = to_vector(embedding) if embedding is not None else None
+        if vector is not None and len(vector) != self.index.dimension:
+            raise MalformedEvent(f"ItemEmbedding: the vector has {len(vector)} dimensions, not {self.index.dimension}")
         row = self.row(item_id)
         self.vector_changes.append(row)
-        vector = to_vector(embedding) if embedding is not None else None
         text_hash = embedding.text_hash if embedding is not None else b""
         self.text_hashes[row] = np.frombuffer(text_hash[:TEXT_HASH_BYTES].ljust(TEXT_HASH_BYTES, b"\0"), np.uint8)
-        if vector is None:
-            self.index.remove(np.array([row]))
-        else:
-            self.index.add(np.array([row]), vector[None])
+        self._due[row] = vector
+        if not self._together:
+            self._index_due()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Lets the vectors that are put within come into the index at the end, all at once: a third of the cost."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self._index_due()
+
+    def _index_due(self) -> None:
+        gone = [row for row, vector in self._due.items() if vector is None]
+        new = {row: vector for row, vector in self._due.items() if vector is not None}
+        self._due = {}
+        if gone:
+            self.index.remove(np.array(gone, np.int64))
+        if new:
+            self.index.add(np.fromiter(new, np.int64, len(new)), np.stack(list(new.values())))
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs beside the index, step by step; nothing may be put in between."""

@@ -101,12 +101,13 @@ class ReadModel:
 
     def apply(self, records: Sequence[Record]) -> None:
         """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
-        for record in records:
-            try:
-                self._appliers[record.topic]((record.key or b"").decode(), record)
-            except (EventError, UnicodeDecodeError) as error:
-                metrics.refused_records.labels(record.topic).inc()
-                log.warning("%s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+        with self.catalogue.together():
+            for record in records:
+                try:
+                    self._appliers[record.topic]((record.key or b"").decode(), record)
+                except (EventError, UnicodeDecodeError) as error:
+                    metrics.refused_records.labels(record.topic).inc()
+                    log.warning("%s/%d@%d: %s", record.topic, record.partition, record.offset, error)
 
     def _apply_item(self, key: str, record: Record) -> None:
         item = None if record.value is None else decode_item(record.value)
@@ -118,7 +119,7 @@ class ReadModel:
 
     def _apply_signals(self, key: str, record: Record) -> None:
         share = None if record.value is None else unpack(record.value, ItemSignals)
-        self.behaviour.put(key, record.partition, share)
+        self.behaviour.put(key, record.partition, share, record.value)
         if share is not None:
             self.learned_to[record.partition] = max(share.position, self.learned_to.get(record.partition, -1))
 

@@ -160,6 +160,22 @@ def test_removed_ids_are_gone_and_unknown_ones_are_ignored(make):
 
 
 @every_kind
+def test_vectors_come_back_as_they_were_added_and_zeros_for_what_is_not_held(make, tmp_path):
+    index, rows = filled(make)
+    index.add(np.array([7, 900]), rows[[9, 11]])
+    index.remove(np.array([3]))
+    index.save(tmp_path / "index")
+    for one in (index, type(index).load(tmp_path / "index")):
+        found = one.vectors_of(np.array([5, 7, 3, 900, 901, 10_000, -1, 5]))
+        assert found.dtype == np.float32
+        assert (found == np.stack([rows[5], rows[9], 0 * rows[0], rows[11], *[0 * rows[0]] * 3, rows[5]])).all()
+        one.add(np.array([3]), rows[20:21])
+        assert (one.vectors_of(np.array([3, 5])) == rows[[20, 5]]).all()
+        assert one.vectors_of(np.empty(0, np.int64)).shape == (0, D)
+    assert (make(D).vectors_of(np.array([0, 1])) == 0).all()
+
+
+@every_kind
 def test_only_allowed_ids_are_found_and_a_short_mask_ends_there(make):
     index, rows = filled(make)
     allowed = np.zeros(50, np.bool_)

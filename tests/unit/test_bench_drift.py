@@ -18,6 +18,10 @@ def test_noise_about_a_level_is_no_drift_in_about_19_of_20_cases():
     assert 2 <= sum(sure) <= 22
 
 
+def test_what_never_changes_does_not_drift():
+    assert not drift(SECONDS, np.full(len(SECONDS), 35.4375)).is_sure
+
+
 def test_what_happens_in_the_first_quarter_does_not_count():
     assert drift(SECONDS, np.where(SECONDS < 200, SECONDS, 200)).slope == pytest.approx(0, abs=1e-6)
 

@@ -197,6 +197,20 @@ def test_a_new_model_is_news(world: World, settings: ServingSettings):
     assert model.ranker().learned == 1
 
 
+def test_a_replica_goes_on_from_its_files_after_the_next_snapshot_has_taken_their_place(
+    world: World, settings: ServingSettings
+):
+    save(world.model, settings)
+    model = new_model(settings)
+    load(model, settings)
+    before = state_hashes(model), slates(model)
+    put(world, ITEMS, "i3", None)
+    save(world.model, settings)
+    assert (state_hashes(model), slates(model)) == before
+    shutil.rmtree(settings.snapshot_path)
+    assert (state_hashes(model), slates(model)) == before
+
+
 def damages(home: Path) -> Iterator[tuple[str, Path]]:
     """Copies of a snapshot, each with another of its files cut short, changed or missing, by turns."""
     snapshot = next(one for one in home.iterdir() if one.is_dir())

@@ -1,0 +1,157 @@
+"""Signals as they are read at the start, when nobody is answered yet: put down one after another, added up at the end.
+
+Adding up as each record comes costs a replica several times what reading the topic does, and millions of small
+objects; sorting them once by item, as arrays, comes to the same sums.
+"""
+
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.clock import DAY_MS
+from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
+from serving.columns import Ragged
+
+LOOK_EVERY = 500_000
+"""Shares put down between two looks at which are outdated: a log that is not compacted yet holds many of each item."""
+
+LINKS_AT_ONCE = 4_000_000
+_HALF_LIVES = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
+_NUMBERS = {"row": "i", "partition": "i", "position": "q", "first_ms": "q", "as_of_ms": "q", "links": "i"}
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Sums:
+    """What all shares come to.
+
+    Attributes:
+        rows: (R,) the rows that have a share, ascending; first_ms, last_ms: (R,) of each.
+        logs: (R, H + S) popularity by half life, then by stage, as `Behaviour` keeps them.
+        shares: every row's, as `Shares` takes them; successors, predecessors: as `LinkTable` takes them.
+    """
+
+    rows: Array
+    first_ms: Array
+    last_ms: Array
+    logs: Array
+    shares: Ragged
+    successors: Ragged
+    predecessors: Ragged
+
+
+class Loading:
+    """Takes shares in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._numbers = {name: array(code) for name, code in _NUMBERS.items()}
+        self._counts = array("d")
+        self._earlier, self._weights = array("i"), array("d")
+        self._raw: list[bytes] = []
+        self._look_at = LOOK_EVERY
+
+    def put(self, row: int, partition: int, share: ItemSignals, raw: bytes, earlier: list[int]) -> None:  # noqa: PLR0917
+        """Takes a share, decoded and encoded, and the rows of its predecessors in their order."""
+        values = (row, partition, share.position, share.first_ms, share.as_of_ms, len(earlier))
+        for column, value in zip(self._numbers.values(), values, strict=True):
+            column.append(value)
+        self._counts.extend(share.counts)
+        self._counts.extend(share.stages)
+        self._earlier.extend(earlier)
+        self._weights.extend(share.before.values())
+        self._raw.append(raw)
+        if len(self._raw) >= self._look_at:
+            self._forget_outdated()
+            self._look_at = 2 * len(self._raw) + LOOK_EVERY
+
+    def sums(self, size: int) -> Sums:
+        """Adds up; `size` is how many rows there are. Nothing can be put afterwards."""
+        self._forget_outdated()
+        numbers = {name: np.frombuffer(column, column.typecode) for name, column in self._numbers.items()}
+        rows, first = np.unique(numbers["row"], return_index=True)
+        logs = np.frombuffer(self._counts).reshape(-1, len(_HALF_LIVES))
+        with np.errstate(divide="ignore"):
+            logs = np.log2(logs) + (numbers["as_of_ms"] / DAY_MS)[:, None] / _HALF_LIVES
+        later = np.repeat(numbers["row"], numbers["links"])
+        earlier, weights = np.frombuffer(self._earlier, np.int32), np.frombuffer(self._weights)
+        return Sums(
+            rows,
+            np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],
+            np.maximum.reduceat(numbers["as_of_ms"], first) if len(rows) else numbers["as_of_ms"],
+            np.logaddexp2.reduceat(logs, first) if len(rows) else logs,
+            self._shares(numbers["row"], numbers["partition"], size),
+            linked(earlier, later, weights, size),
+            linked(later, earlier, weights, size),
+        )
+
+    def _forget_outdated(self) -> None:
+        """Keeps of each row and partition the share of the highest position, and sorts by both."""
+        numbers = {name: np.array(column) for name, column in self._numbers.items()}
+        order = np.lexsort(
+            (numbers["position"], numbers["partition"], numbers["row"])
+        )  # stable: of equal ones the last
+        row, partition = numbers["row"][order], numbers["partition"][order]
+        last = np.ones(len(order), np.bool_)
+        last[:-1] = (row[1:] != row[:-1]) | (partition[1:] != partition[:-1])
+        kept = order[last]
+        links = _ranges(np.cumsum(numbers["links"]) - numbers["links"], numbers["links"], kept)
+        counts = np.array(self._counts).reshape(-1, len(_HALF_LIVES))[kept]
+        self._numbers = {name: _column(column[kept], _NUMBERS[name]) for name, column in numbers.items()}
+        self._counts = _column(counts, "d")
+        self._earlier = _column(np.array(self._earlier)[links], "i")
+        self._weights = _column(np.array(self._weights)[links], "d")
+        self._raw = [self._raw[at] for at in kept.tolist()]
+
+    def _shares(self, rows: Array, partitions: Array, size: int) -> Ragged:
+        """Puts the encoded shares of each row together without decoding them, as `pack` of a dictionary would."""
+        first = np.searchsorted(rows, np.arange(size + 1)).tolist()
+        owners, packed = partitions.tolist(), []
+        for at, until in zip(first, first[1:], strict=False):
+            packed.append(_row(owners[at:until], self._raw[at:until]) if until > at else b"")
+        self._raw = []
+        return Ragged(np.fromiter(map(len, packed), np.int64, size), b"".join(packed))
+
+
+def linked(source: Array, target: Array, weights: Array, size: int) -> Ragged:
+    """Returns where each row leads to, weights of equal links added up, encoded as `LinkTable` reads them."""
+    order = np.lexsort((target, source))
+    source, target, weights = source[order], target[order], weights[order]
+    new = np.ones(len(source), np.bool_)
+    new[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
+    first = np.flatnonzero(new)
+    sums = np.add.reduceat(weights, first).astype("<f4") if len(first) else np.zeros(0, "<f4")
+    source, target = source[first][sums > 0], target[first][sums > 0].astype("<i4")
+    counts = np.bincount(source, minlength=size)
+    starts = np.cumsum(counts) - counts
+    places = np.arange(len(source)) + starts[source]  # a row's targets, then its weights, then the next row's
+    block = np.empty(2 * len(source), "<i4")
+    block[places] = target
+    block[places + counts[source]] = sums[sums > 0].view("<i4")
+    return Ragged(8 * counts, block.tobytes())
+
+
+def _row(partitions: list[int], raw: list[bytes]) -> bytes:
+    count = len(partitions)
+    head = bytes([0x80 | count]) if count < 16 else b"\xde" + count.to_bytes(2, "big")
+    pairs = (_number(one) + share[1:] for one, share in zip(partitions, raw, strict=True))
+    return raw[0][:1] + head + b"".join(pairs)
+
+
+def _number(value: int) -> bytes:
+    return bytes([value]) if value < 128 else b"\xce" + value.to_bytes(4, "big")
+
+
+def _ranges(starts: Array, lengths: Array, chosen: Array) -> Array:
+    """Returns the numbers of all ranges that are chosen, one range after another."""
+    counts = lengths[chosen]
+    before = np.cumsum(counts) - counts
+    return np.repeat(starts[chosen] - before, counts) + np.arange(counts.sum())
+
+
+def _column(values: Array, code: str) -> "array[Any]":
+    column: array[Any] = array(code)
+    column.frombytes(np.ascontiguousarray(values).tobytes())
+    return column

@@ -1,0 +1,140 @@
+"""Signals that are put down at a replica's start and added up at its end are those that were added up one by one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+import serving.loading as loading
+from cli.judging.world import LogRecord
+from domain.codecs import pack
+from domain.settings import ServingSettings, load_settings
+from domain.topics import ITEM_SIGNALS
+from embeddings.faiss_index import FaissIndex
+from embeddings.item_embedding import from_vector
+from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
+from serving.read_model import ReadModel
+from serving.state_hash import state_hashes
+
+DAY_MS, ITEMS = 86_400_000, 40
+PARTITIONS = (0, 1, 2, 17, 127, 128, 3000)
+
+
+def shares(count: int, seed: int = 1, partitions: Sequence[int] = PARTITIONS) -> list[LogRecord]:
+    """Records of a log that is not compacted: shares replace each other, now and then an older one comes late."""
+    chance = np.random.default_rng(seed)
+    return [one_share(chance, int(chance.choice(partitions)), at) for at in range(count)]
+
+
+def one_share(chance: np.random.Generator, partition: int, at: int) -> LogRecord:
+    before = {f"i{chance.integers(ITEMS)}": float(chance.random()) for _ in range(chance.integers(0, 9))}
+    counts = [float(one) for one in chance.random(len(POPULARITY_HALF_LIVES_DAYS)) * 5]
+    stages = [float(one) for one in chance.integers(0, 2, len(STAGES))]
+    first = int(chance.integers(0, 50)) * DAY_MS
+    share = ItemSignals(at + int(chance.integers(-30, 30)), first, first + 5 * DAY_MS, counts, stages, before)
+    return LogRecord("item-signals", partition, at, 0, f"i{chance.integers(ITEMS)}".encode(), pack(share))
+
+
+def new_model() -> ReadModel:
+    return ReadModel(load_settings(ServingSettings), FaissIndex(8))
+
+
+def added_one_by_one(records: Sequence[LogRecord]) -> ReadModel:
+    model = new_model()
+    model.apply(records)
+    return model
+
+
+def loaded(records: Sequence[LogRecord]) -> ReadModel:
+    model = new_model()
+    model.behaviour.begin_loading()
+    model.apply(records)
+    model.behaviour.settle()
+    return model
+
+
+def told(model: ReadModel) -> dict[str, object]:
+    """What a model's behaviour says, by the items' ids: their rows are given out in another order."""
+    ids, behaviour, found = model.catalogue.ids, model.behaviour, {}
+    for item_id, row in model.catalogue.rows.items():
+        links = [behaviour.successors(row), behaviour.predecessors(row)]
+        found[item_id] = (
+            [{ids[to]: round(float(w), 5) for to, w in zip(*one, strict=True) if w > 0} for one in links],
+            behaviour.popularity[:, row].round(9).tolist(),
+            behaviour.stages[:, row].round(9).tolist(),
+            (int(behaviour.first_ms[row]), int(behaviour.last_ms[row])),
+        )
+    heads = {at: {ids[row] for row in one} for at, one in enumerate(behaviour.heads(3, 10))}
+    return found | {"heads": heads, "learned_to": model.learned_to}
+
+
+def same(one: ReadModel, other: ReadModel) -> bool:
+    return told(one) == told(other) and state_hashes(one) == state_hashes(other)
+
+
+@pytest.mark.parametrize("look_every", [7, 500_000])
+def test_what_is_loaded_is_what_is_added_one_by_one(monkeypatch, look_every):
+    monkeypatch.setattr(loading, "LOOK_EVERY", look_every)
+    records = shares(600)
+    assert same(loaded(records), added_one_by_one(records))
+
+
+def test_more_partitions_than_a_short_map_holds_are_put_together():
+    records = shares(900, partitions=range(20))
+    assert same(loaded(records), added_one_by_one(records))
+
+
+def test_what_comes_after_loading_adds_to_it():
+    records, more = shares(300), shares(200, seed=2)
+    one, other = loaded(records), added_one_by_one(records)
+    one.apply(more)
+    other.apply(more)
+    assert same(one, other)
+
+
+def test_a_deletion_among_the_records_counts():
+    records = shares(300)
+    records[200:200] = [LogRecord("item-signals", 1, 0, 0, f"i{number}".encode(), None) for number in range(ITEMS)]
+    assert same(loaded(records), added_one_by_one(records))
+
+
+def test_nothing_that_was_put_down_is_nothing():
+    assert same(loaded([]), new_model())
+    model = loaded(shares(0))
+    model.apply(shares(50))
+    assert same(model, added_one_by_one(shares(50)))
+
+
+def test_a_model_that_holds_signals_goes_on_adding():
+    model = added_one_by_one(shares(50))
+    model.behaviour.begin_loading()
+    model.apply(shares(60, seed=3))
+    assert same(model, added_one_by_one([*shares(50), *shares(60, seed=3)]))
+
+
+def test_vectors_of_one_batch_count_in_their_order_and_one_of_another_width_is_passed_over():
+    def embedding(key: str, width: int, axis: int | None) -> LogRecord:
+        vector = None if axis is None else np.eye(width, dtype=np.float32)[axis]
+        value = None if axis is None else pack(from_vector("v", f"{axis}", vector))
+        return LogRecord("item-embeddings", 0, 0, 0, key.encode(), value)
+
+    model = new_model()
+    model.apply([embedding("a", 8, 0), embedding("b", 8, 1), embedding("c", 9, 2), embedding("a", 8, 3)])
+    model.apply([embedding("b", 8, None), embedding("d", 8, 4), embedding("d", 8, None), embedding("e", 8, 5)])
+    rows, vectors = model.catalogue.rows, model.catalogue.vectors
+    assert {one: vectors[row].nonzero()[0].tolist() for one, row in rows.items()} == {
+        "a": [3],
+        "b": [],
+        "d": [],
+        "e": [5],
+    }
+    assert len(model.catalogue.index) == 2
+
+
+def test_a_record_that_cannot_be_read_is_passed_over_while_loading():
+    model = new_model()
+    model.behaviour.begin_loading()
+    model.apply([LogRecord("item-signals", 0, 0, 0, b"i1", b"nonsense"), *shares(20)])
+    model.behaviour.settle()
+    assert same(model, added_one_by_one(shares(20)))
+    assert model.settings.topic(ITEM_SIGNALS) == "item-signals"
