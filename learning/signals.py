@@ -8,6 +8,7 @@ a record that is delivered again changes nothing.
 
 from bisect import bisect_right
 from collections.abc import Container, Mapping, Sequence
+from math import exp2
 
 import msgspec
 
@@ -133,7 +134,7 @@ def _age(signals: ItemSignals, event_time: int) -> int:
     passed = event_time - signals.as_of_ms
     if passed <= 0:
         return -passed
-    signals.counts = [count * 2.0 ** (passed * rate) for count, rate in zip(signals.counts, _RATES, strict=True)]
+    signals.counts = [count * exp2(passed * rate) for count, rate in zip(signals.counts, _RATES, strict=True)]
     aged = halved(passed, STAGE_HALF_LIFE_DAYS)
     signals.stages = [count * aged for count in signals.stages]
     signals.as_of_ms = event_time

@@ -65,7 +65,7 @@ class Outbox:
         """Connects to nothing before `start`.
 
         Args:
-            kafka_options: how to reach Kafka.
+            kafka_options: how to reach Kafka, and what else an aiokafka producer takes.
             membership: is asked before each write; a worker that has lost its partitions ends.
             step: is called each time the effects of a batch are durable.
         """
