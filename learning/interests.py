@@ -49,25 +49,62 @@ def interests(vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> NDA
         interest from the newest to the oldest; what resembles none begins one while there is room. A
         disliked item is subtracted from the interest it is closest to. No touch that pulls: (0, D).
     """
-    sums = np.zeros((MAX_INTERESTS, vectors.shape[1]), np.float32)
-    loads = np.zeros(MAX_INTERESTS)
-    norms = np.full(MAX_INTERESTS, 1e-12)
-    count = 0
-    for at in np.flatnonzero(weights > 0)[::-1][:NEWEST]:
-        cosines = (sums[:count] @ vectors[at]) / norms[:count]
-        best = int(np.argmax(cosines)) if count else 0
-        if count < MAX_INTERESTS and (not count or cosines[best] < SAME_INTEREST):
-            best, count = count, count + 1
-        sums[best] += vectors[at] * weights[at]
-        loads[best] += weights[at]
-        norms[best] = np.sqrt(sums[best] @ sums[best])
-    for at in np.flatnonzero(weights < 0)[::-1][:NEWEST] if count else ():
-        cosines = (sums[:count] @ vectors[at]) / norms[:count]
-        best = int(np.argmax(cosines))
-        if cosines[best] > 0:
-            sums[best] += vectors[at] * weights[at]
-            norms[best] = max(float(np.sqrt(sums[best] @ sums[best])), 1e-12)
-    heaviest = np.argsort(-loads[:count], kind="stable")
-    kept = heaviest[norms[heaviest] > VANISHED]
-    found: NDArray[np.float32] = (sums[kept] / norms[kept, None]).astype(np.float32)
-    return found
+    liked, disliked = (np.flatnonzero(side)[::-1][:NEWEST] for side in (weights > 0, weights < 0))
+    looked_at = np.concatenate([liked, disliked])
+    groups = _Groups(vectors[looked_at], weights[looked_at])
+    for at in range(len(liked)):
+        groups.join(at)
+    for at in range(len(liked), len(looked_at)):
+        groups.take_away(at)
+    return groups.directions()
+
+
+class _Groups:
+    """Sums of vectors, grown one by one. Works on the inner products of all: Python then handles a few numbers."""
+
+    def __init__(self, vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
+        self._vectors = vectors
+        self._products = vectors @ vectors.T
+        self._weights = weights.tolist()
+        self._members = np.zeros((MAX_INTERESTS, len(vectors)), np.float32)
+        self._with = np.zeros((MAX_INTERESTS, len(vectors)))  # inner product of each sum with each vector
+        self._loads: list[float] = []
+        self._squares: list[float] = []
+
+    def join(self, at: int) -> None:
+        """Puts a vector into the group that it is closest to, or into one of its own while there is room."""
+        best, cosine = self._closest(at)
+        if len(self._loads) < MAX_INTERESTS and cosine < SAME_INTEREST:
+            best = len(self._loads)
+            self._loads.append(0.0)
+            self._squares.append(0.0)
+        self._loads[best] += self._weights[at]
+        self._add(best, at)
+
+    def take_away(self, at: int) -> None:
+        """Takes a vector away from the group that it is closest to, if it is close to any."""
+        best, cosine = self._closest(at)
+        if cosine > 0:
+            self._add(best, at)
+
+    def directions(self) -> NDArray[np.float32]:
+        """Returns the sums as unit rows, the heaviest group first; those that have vanished left out."""
+        heaviest = sorted(range(len(self._loads)), key=lambda one: -self._loads[one])
+        sums = self._members[heaviest] @ self._vectors
+        norms = np.sqrt((sums * sums).sum(axis=1))
+        kept = norms > VANISHED
+        found: NDArray[np.float32] = sums[kept] / norms[kept, None]
+        return found
+
+    def _closest(self, at: int) -> tuple[int, float]:
+        """Returns a group and its cosine with a vector; -1 and -1 while there is none."""
+        products = self._with[: len(self._squares), at].tolist()
+        cosines = [one / max(sum_, 1e-24) ** 0.5 for one, sum_ in zip(products, self._squares, strict=True)]
+        best = max(range(len(cosines)), key=cosines.__getitem__, default=-1)
+        return best, cosines[best] if cosines else -1.0
+
+    def _add(self, group: int, at: int) -> None:
+        weight, with_sum, own = self._weights[at], self._with[group, at], self._products[at, at]
+        self._squares[group] += float(weight * (2 * with_sum + weight * own))
+        self._with[group] += weight * self._products[at]
+        self._members[group, at] = weight

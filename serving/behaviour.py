@@ -12,8 +12,12 @@ from serving.columns import Column, Columns
 from serving.heads import Head
 from serving.links import LinkTable, Neighbours
 from serving.shares import RowShares, Shares
+from serving.trending import Trending
 
 NEVER_TOUCHED_MS = -1
+
+TREND = 1
+"""The place in `Behaviour.popularity` of the half life that says what trends: some days."""
 
 
 class Behaviour:
@@ -29,6 +33,8 @@ class Behaviour:
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
         self._shares = Shares()
+        self._changes = 0
+        self._trending = Trending(catalogue)
         self._successors = LinkTable()
         self._predecessors = LinkTable()
         self._heads = [Head() for _ in (*POPULARITY_HALF_LIVES_DAYS, *STAGES)]
@@ -44,6 +50,7 @@ class Behaviour:
         before = self._shares.of(row).get(partition)
         if share is not None and before is not None and share.position < before.position:
             return
+        self._changes += 1
         self._shares.put(row, partition, share)
         self._sum_counts(row)
         self._sum_links(row, before.before if before else {}, share.before if share else {})
@@ -61,9 +68,16 @@ class Behaviour:
         own = self._heads[len(POPULARITY_HALF_LIVES_DAYS) + stage]
         return [one.top(limit) for one in (own, *self._heads[: len(POPULARITY_HALF_LIVES_DAYS)])]
 
+    def trending_from(self, category: str | None) -> float:
+        """Returns the popularity, as TREND has it, from which on an item is among the tenth of its category.
+
+        None: among the tenth of all. For a large category the answer may be some changes old.
+        """
+        return self._trending.floor(category, self.popularity[TREND], self._changes)
+
     def counts(self, now_ms: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
         """Returns how often items were touched, as the longest half life remembers it: (C,) float32; None: all."""
-        logs = self.popularity[-1, : len(self._catalogue)] if rows is None else self.popularity[-1, rows]
+        logs = self.popularity[-1, : len(self._catalogue)] if rows is None else self.popularity[-1].take(rows)
         counts: NDArray[np.float32] = np.exp2(logs - now_ms / DAY_MS / POPULARITY_HALF_LIVES_DAYS[-1]).astype(
             np.float32
         )
@@ -105,23 +119,22 @@ class Behaviour:
             self.popularity[:, row] = self.stages[:, row] = -np.inf
             for head in self._heads:
                 head.drop(row)
+            self._catalogue.changed.add(row)
             return
         as_of_days = np.array([share.as_of_ms for share in shares])[:, None] / DAY_MS
         with np.errstate(divide="ignore"):
-            counts = np.log2([share.counts for share in shares]) + as_of_days / _HALF_LIVES
-            stages = np.log2([share.stages for share in shares]) + as_of_days / STAGE_HALF_LIFE_DAYS
-        self.popularity[:, row] = np.logaddexp2.reduce(counts)
-        self.stages[:, row] = np.logaddexp2.reduce(stages)
-        for head, value in zip(self._heads, (*self.popularity[:, row], *self.stages[:, row]), strict=True):
-            head.put(row, float(value))
+            logs = np.log2([share.counts + share.stages for share in shares]) + as_of_days / _HALF_LIVES
+        sums = np.logaddexp2.reduce(logs)
+        self.popularity[:, row], self.stages[:, row] = np.split(sums, [len(self.popularity)])
+        for head, value in zip(self._heads, sums.tolist(), strict=True):
+            head.put(row, value)
 
     def _sum_links(self, row: int, before: dict[str, float], after: dict[str, float]) -> None:
-        shares = sorted(self._shares.of(row).items())
-        changed = {item_id for item_id, _ in before.items() ^ after.items()}
-        for item_id in sorted(changed):
-            earlier = self._catalogue.row(item_id)
-            # Summed afresh, not by differences: those would drift, and two replicas would differ.
-            weight = sum(share.before.get(item_id, 0.0) for _, share in shares)
+        shares = [share.before for _, share in sorted(self._shares.of(row).items())]
+        for item_id in sorted({one for one, _ in before.items() ^ after.items()}):
+            earlier, weight = self._catalogue.row(item_id), 0.0
+            for share in shares:  # summed afresh, not by differences: those would drift, and two replicas would differ
+                weight += share.get(item_id, 0.0)
             self._successors.put(earlier, row, weight)
             self._predecessors.put(row, earlier, weight)
 
@@ -137,4 +150,4 @@ def _by_row(encoded: Callable[[int], bytes], size: int) -> Iterator[bytes]:
     return (encoded(row) for row in range(size))
 
 
-_HALF_LIVES = np.array(POPULARITY_HALF_LIVES_DAYS)
+_HALF_LIVES = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])

@@ -11,6 +11,7 @@ from domain.items import Item
 from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding, to_vector
 from serving.columns import Column, Columns
+from serving.numbering import Numbering
 
 FIRST_CAPACITY = 1024
 NEVER_MS = np.iinfo(np.int64).max
@@ -38,6 +39,8 @@ class Catalogue:
         by_category: rows of each category.
         categories, category_ids: number of each category from 1, and (capacity, 8) int32 those of each row,
             the first CATEGORIES_LOOKED_AT of an item, padded with 0.
+        numbering: for whoever answers a query, one at a time.
+        changed: rows whose item changed or lost its history; `NewItems` takes them away.
         when_grown: called with the new capacity, for arrays by row that others keep.
         vector_changes: the rows whose vector changed, in order; who derives from vectors remembers how far it read.
     """
@@ -60,6 +63,8 @@ class Catalogue:
         self.category_ids = np.zeros((FIRST_CAPACITY, CATEGORIES_LOOKED_AT), np.int32)
         self.vector_changes: list[int] = []
         self.other_versions = 0
+        self.numbering = Numbering()
+        self.changed: set[int] = set()
         self.when_grown: list[Callable[[int], None]] = []
 
     def __len__(self) -> int:
@@ -85,6 +90,7 @@ class Catalogue:
     def put_item(self, item_id: str, item: Item | None, arrived_ms: int) -> None:
         """Takes an item as it now is; None deletes it."""
         row = self.row(item_id)
+        self.changed.add(row)
         before = self.items[row]
         for category in before.categories if before else ():
             self.by_category[category].discard(row)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.links import Neighbours
+from serving.numbering import Numbering, Rows
 
 if TYPE_CHECKING:
     from serving.query import Query
@@ -22,43 +23,76 @@ TASTE, SITTING, LAST = range(3)
 LIFT = 0.7
 """Strengths are also divided by popularity to this power, or what everybody touches leads to everything."""
 
+_DECAYS = [decay ** np.arange(length) for decay, length in HORIZONS]
+
+
+class Links(NamedTuple):
+    """Links of the recent items one after the other: (L,) rows, weights, and how many items back each begins."""
+
+    rows: Rows
+    weights: NDArray[np.float32]
+    lags: Rows
+
 
 @dataclass(frozen=True)
 class Covisits:
-    """Strengths for every row of the catalogue: (N, len(HORIZONS)) float32, >= 0.
+    """Strengths of the items that the recent ones are linked with; all others have 0.
 
     Attributes:
-        forward: how strongly the recent items lead to an item: users touched it after them.
+        rows: (U,) distinct, ascending.
+        forward: (U, len(HORIZONS)) float32, >= 0: how strongly the recent items lead to each: users touched it
+            after them.
         backward: the same of what users touched before them.
+        links: what was added up, forward and backward; for reasons.
     """
 
+    rows: Rows
     forward: NDArray[np.float32]
     backward: NDArray[np.float32]
+    links: tuple[Links, Links]
+
+    def of(self, rows: Rows, numbering: Numbering) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Returns forward and backward strengths of (C,) rows, (C, len(HORIZONS)) each."""
+        places = numbering.places(self.rows, rows)
+        linked = (places >= 0)[:, None]
+        if not len(self.rows):
+            return (np.zeros((len(rows), len(HORIZONS)), np.float32),) * 2
+        return self.forward.take(places, axis=0) * linked, self.backward.take(places, axis=0) * linked
+
+    def led_by(self, row: int) -> int | None:
+        """Returns how many items back the recent item lies that led to a row most strongly; None if none did."""
+        decays, totals = _DECAYS[SITTING], np.zeros(len(_DECAYS[SITTING]))
+        for links in self.links:
+            at = np.flatnonzero(links.rows == row)
+            lags = links.lags[at]
+            near = lags < len(decays)
+            np.add.at(totals, lags[near], links.weights[at][near] * decays[lags[near]])
+        return int(np.argmax(totals)) if totals.any() else None
 
 
 def covisits(query: "Query") -> Covisits:
-    """Adds up what the recent items say; zeros for a user without a history."""
-    behaviour, size = query.model.behaviour, len(query.model.catalogue)
-    recent = [int(query.rows[at]) for at in query.recent[: HORIZONS[TASTE][1]]]
-    return Covisits(
-        _summed([behaviour.successors(row) for row in recent], size),
-        _summed([behaviour.predecessors(row) for row in recent], size),
-    )
+    """Adds up what the recent items say; nothing for a user without a history."""
+    behaviour, numbering = query.model.behaviour, query.model.catalogue.numbering
+    recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
+    after, before = (_in_one([of(row) for row in recent]) for of in (behaviour.successors, behaviour.predecessors))
+    rows = np.sort(numbering.distinct(np.concatenate([after.rows, before.rows])))
+    sums = [_summed(links, numbering.places(rows, links.rows), len(rows)) for links in (after, before)]
+    return Covisits(rows, sums[0], sums[1], (after, before))
 
 
-def _summed(links: Sequence[Neighbours], size: int) -> NDArray[np.float32]:
-    """Returns (N, K) float32: the weights of links by row, those of the item `lag` steps back times decay^lag."""
-    sums = np.zeros((len(HORIZONS), size), np.float32)
+def _in_one(links: Sequence[Neighbours]) -> Links:
     if not links:
-        return sums.T
-    rows = np.concatenate([one for one, _ in links])
-    weights = np.concatenate([one for _, one in links])
-    lengths = [len(one) for one, _ in links]
-    lags = np.repeat(np.arange(len(links)), lengths)
-    for at, (decay, length) in enumerate(HORIZONS):
-        reach = sum(lengths[:length])
-        decays = decay ** np.arange(min(length, len(links)), dtype=np.float64)
-        sums[at] = np.bincount(rows[:reach], weights[:reach] * decays[lags[:reach]], size)
+        return Links(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
+    rows, weights = (np.concatenate(part) for part in zip(*links, strict=True))
+    return Links(rows, weights, np.repeat(np.arange(len(links)), [len(one) for one, _ in links]))
+
+
+def _summed(links: Links, places: Rows, size: int) -> NDArray[np.float32]:
+    """Returns (size, K) float32: the weights of links by place, those of the item `lag` steps back times decay^lag."""
+    sums = np.zeros((len(HORIZONS), size), np.float32)
+    for at, decays in enumerate(_DECAYS):
+        reach = np.searchsorted(links.lags, len(decays))
+        sums[at] = np.bincount(places[:reach], links.weights[:reach] * decays[links.lags[:reach]], size)
     return sums.T
 
 

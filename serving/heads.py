@@ -15,6 +15,7 @@ class Head:
         self._rows = np.zeros(2 * KEPT, np.int64)
         self._values = np.full(2 * KEPT, -np.inf)
         self._floor = -np.inf
+        self._top: NDArray[np.int64] | None = None
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> "Head":
@@ -40,22 +41,22 @@ class Head:
             place = self._places[row] = len(self._places)
             self._rows[place] = row
         self._values[place] = value
+        self._top = None
 
     def drop(self, row: int) -> None:
         """Forgets a row whose value fell, as after a deletion; what lies below the head is not brought back."""
         if row in self._places:
             self._values[self._places[row]] = -np.inf
+            self._top = None
 
     def top(self, limit: int) -> NDArray[np.int64]:
         """Returns the rows of the highest finite values, the highest first, equal ones by their row; at most KEPT."""
-        count = len(self._places)
-        rows, values = self._rows[:count], self._values[:count]
-        if limit < count:
-            some = np.argpartition(-values, limit)[:limit]
-            rows, values = rows[some], values[some]
-        order = np.lexsort((rows, -values))
-        best: NDArray[np.int64] = rows[order[np.isfinite(values[order])]]
-        return best
+        if self._top is None:
+            count = len(self._places)
+            rows, values = self._rows[:count], self._values[:count]
+            order = np.lexsort((rows, -values))
+            self._top = rows[order[np.isfinite(values[order])]][:KEPT]
+        return self._top[:limit]
 
     def _shrink(self) -> None:
         kept = np.argsort(-self._values, kind="stable")[:KEPT]

@@ -26,6 +26,10 @@ from serving.sources import SOURCES
 log = logging.getLogger(__name__)
 
 _NO_ROWS = np.empty(0, np.int64)
+_source_seconds = {name: metrics.source_seconds.labels(name) for name in SOURCES}  # looked up once: it takes a lock
+_source_candidates = {name: metrics.candidates.labels(name) for name in SOURCES}
+_removed = {name: metrics.removed.labels(name) for name in FILTERS}
+_features_seconds, _ranker_seconds = (metrics.stage_seconds.labels(name) for name in ("features", "ranker"))
 
 
 @dataclass
@@ -73,9 +77,9 @@ def recommend(query: Query) -> Slate:
     slate.rows = _filtered(query, _candidates(query, slate), slate)
     if not len(slate.rows):
         return slate
-    with metrics.stage_seconds.labels("features").time():
+    with _features_seconds.time():
         slate.candidates = standardised(matrix(query, slate.rows))
-    with metrics.stage_seconds.labels("ranker").time():
+    with _ranker_seconds.time():
         scores, parts = ranked.score(query.model.ranker(), slate.candidates, query.context)
     scores = _rotated(query, _boosted(query, slate.rows, scores))
     chosen = _selected(query, slate, scores)
@@ -99,7 +103,7 @@ def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Explor
     """Sets the slate's order: by score, spread by the diversity selector, with the slots that explore."""
     catalogue, wanted = query.model.catalogue, query.offset + query.count
     settings = query.model.settings
-    order = np.lexsort((catalogue.tie[slate.rows], -scores))
+    order = np.argsort(-scores, kind="stable")  # equal ones stay in the order of their ids' hash
     vectors = catalogue.vectors[slate.rows[order]] if query.diversity > 0 else np.empty((len(order), 0), np.float32)
     first = diversity.select(scores[order], vectors, wanted, query.diversity)
     order = np.concatenate([order[first], np.delete(order, first)])
@@ -130,17 +134,18 @@ def _candidates(query: Query, slate: Slate) -> NDArray[np.int64]:
             _degrade(slate, name, "late")
             continue
         try:
-            with metrics.source_seconds.labels(name).time():
+            with _source_seconds[name].time():
                 rows = retrieve(query, limit)
         except Exception:
             log.exception("source %s failed", name)
             _degrade(slate, name, "failed")
             continue
-        metrics.candidates.labels(name).inc(len(rows))
+        _source_candidates[name].inc(len(rows))
         found.append(rows)
-    rows = np.unique(np.concatenate(found)) if found else _NO_ROWS
+    catalogue = query.model.catalogue
+    rows = catalogue.numbering.distinct(np.concatenate(found)) if found else _NO_ROWS
     # In the order of a hash of the ids, not of arrival: every replica adds in the same order.
-    return rows[np.argsort(query.model.catalogue.tie[rows], kind="stable")]
+    return rows[np.lexsort((rows, catalogue.tie.take(rows)))]
 
 
 def _degrade(slate: Slate, source: str, how: str) -> None:
@@ -154,7 +159,7 @@ def _filtered(query: Query, rows: NDArray[np.int64], slate: Slate) -> NDArray[np
         removed = len(rows) - int(kept.sum())
         if removed:
             slate.removed[name] = removed
-            metrics.removed.labels(name).inc(removed)
+            _removed[name].inc(removed)
         rows = rows[kept]
     return rows
 

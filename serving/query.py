@@ -101,6 +101,11 @@ class Query:
         return rows
 
     @cached_property
+    def touched(self) -> NDArray[np.int64]:
+        """Distinct rows of the items that the user has touched."""
+        return self.model.catalogue.numbering.distinct(self.rows[self.rows >= 0])
+
+    @cached_property
     def seen(self) -> NDArray[np.int64]:
         """Rows of the items that the user has seen, as far as the profile remembers: their types mark them so."""
         types = self.model.types

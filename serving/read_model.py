@@ -29,6 +29,7 @@ from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
 from serving.columns import Column, Columns
 from serving.models import Loader, Models
+from serving.new_items import NewItems
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
 from serving.sequence_space import SequenceSpace
 
@@ -60,7 +61,7 @@ class ReadModel:
     """Items, embeddings, signals, profiles and models.
 
     Attributes:
-        catalogue, behaviour, profiles, models: what the request path reads.
+        catalogue, behaviour, new_items, profiles, models: what the request path reads.
         waiters: requests that wait for a profile.
         watcher: is told of changed profiles once the replica is live; None for nobody.
         learned_to: highest offset whose signals are applied, of each partition of `interactions`.
@@ -174,6 +175,7 @@ class ReadModel:
     ) -> None:
         """Swaps all that is by row at once, so that no request sees rows of two catalogues."""
         self.catalogue, self.behaviour = catalogue, behaviour or Behaviour(catalogue)
+        self.new_items = NewItems(catalogue, self.behaviour, self.settings.fresh_days)
         self.learned_to = learned_to or {}
 
     def ranker(self) -> Ranker:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from domain.profile import Touch
-from serving.covisits import HORIZONS, SITTING
+from serving.behaviour import TREND
 from serving.query import Query
 
 WORTH_SAYING = 0.1
@@ -22,8 +22,6 @@ VERBS = {
     "like": "liked",
     "rating": "rated",
 }
-TREND = 1
-"""The place in `Behaviour.popularity` of the half life that says what trends: some days."""
 
 
 def explain(query: Query, row: int, parts: Mapping[str, float]) -> tuple[str, list[str]]:
@@ -41,15 +39,8 @@ def explain(query: Query, row: int, parts: Mapping[str, float]) -> tuple[str, li
 
 def _covisitation(query: Query, row: int) -> str | None:
     """Names the recent item that led here most strongly."""
-    best, strength = None, 0.0
-    for lag, at in enumerate(query.recent[: HORIZONS[SITTING][1]]):
-        near = int(query.rows[at])
-        after, before = query.model.behaviour.successors(near), query.model.behaviour.predecessors(near)
-        linked = sum(float(weights[rows == row].sum()) for rows, weights in (after, before))
-        led = linked * HORIZONS[SITTING][0] ** lag
-        if led > strength:
-            best, strength = at, led
-    return None if best is None else f"because you {_deed(query, best)}"
+    lag = query.covisits.led_by(row) if query.recent else None
+    return None if lag is None else f"because you {_deed(query, query.recent[lag])}"
 
 
 def _profile(query: Query, row: int) -> str | None:
@@ -75,12 +66,9 @@ def _popularity(query: Query, row: int) -> str | None:
         return None
     item = catalogue.items[row]
     for category in item.categories if item else ():
-        rivals = trend[list(catalogue.by_category[category])]
-        if np.count_nonzero(rivals > trend[row]) < max(1, len(rivals) // 10):
+        if trend[row] >= query.model.behaviour.trending_from(category):
             return f"trending in {category}"
-    everything = trend[: len(catalogue)]
-    few = max(1, int(catalogue.live.sum()) // 10)
-    return "trending now" if np.count_nonzero(everything > trend[row]) < few else "others like it"
+    return "trending now" if trend[row] >= query.model.behaviour.trending_from(None) else "others like it"
 
 
 def _fresh(query: Query, row: int) -> str | None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,8 +49,14 @@ class SequenceRefresh:
         self._next = seen + self._every
         self.train(world)
 
-    def train(self, world: World, anew: bool = False) -> None:
-        """Trains on everything seen so far, from the last model unless `anew`, and makes it active."""
+    def train_anew(self, world: World, width: int) -> None:
+        """Trains a model of this width on everything seen so far, from nothing, and makes it active."""
+        self._config = msgspec.structs.replace(self._config, width=width)
+        self._artefact = None
+        self.train(world)
+
+    def train(self, world: World) -> None:
+        """Trains on everything seen so far, from the last model if there is one, and makes it active."""
         from learning.sequence.training import train  # noqa: PLC0415 - torch takes seconds; most commands need none
 
         catalogue, started = world.model.catalogue, perf_counter()
@@ -59,7 +66,7 @@ class SequenceRefresh:
                 catalogue.vectors[: len(catalogue)],
                 catalogue.ids,
                 self._config,
-                start_from=None if anew else self._artefact,
+                start_from=self._artefact,
             )
         except (ValueError, ArithmeticError) as error:  # nobody touched two items yet; or training diverged
             self._say(f"sequence model not trained, the last one stays: {error}")

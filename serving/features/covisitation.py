@@ -22,6 +22,6 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         return np.zeros((len(NAMES), len(rows)), np.float32)
     counts = query.model.behaviour.counts(query.now_ms, rows)
     columns = []
-    for strengths in (query.covisits.forward[rows], query.covisits.backward[rows]):
+    for strengths in query.covisits.of(rows, query.model.catalogue.numbering):
         columns += [strengths, lifted(strengths, counts) * _LIFT_SCALE]
     return np.log1p(np.hstack(columns)).T

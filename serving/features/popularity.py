@@ -35,9 +35,9 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """
     behaviour, days = query.model.behaviour, query.now_ms / DAY_MS
     halves = np.array(POPULARITY_HALF_LIVES_DAYS)[:, None]
-    counts = np.exp2(behaviour.popularity[:, rows] - days / halves)
+    counts = np.exp2(behaviour.popularity.take(rows, axis=1) - days / halves)
     near = slice(max(0, query.stage - 1), min(len(STAGES), query.stage + 2))
-    stages = np.exp2(behaviour.stages[near][:, rows] - days / STAGE_HALF_LIFE_DAYS)
+    stages = np.exp2(behaviour.stages[near].take(rows, axis=1) - days / STAGE_HALF_LIFE_DAYS)
     own = stages[query.stage - near.start]
     kinds = query.model.catalogue.category_ids[rows, 0]
     category = np.bincount(kinds, counts[WEEKS])[kinds]

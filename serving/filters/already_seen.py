@@ -8,4 +8,5 @@ from serving.query import Query
 
 def keep(query: Query, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Returns True for what the user has not seen, as far as the profile remembers."""
-    return ~np.isin(rows, query.seen)
+    numbering = query.model.catalogue.numbering
+    return numbering.places(numbering.distinct(query.seen[query.seen >= 0]), rows) < 0

@@ -9,4 +9,4 @@ from serving.query import Query
 def keep(query: Query, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Returns True for items whose time this is."""
     catalogue = query.model.catalogue
-    return (catalogue.expires_ms[rows] > query.now_ms) & (catalogue.published_ms[rows] <= query.now_ms)
+    return (catalogue.expires_ms.take(rows) > query.now_ms) & (catalogue.published_ms.take(rows) <= query.now_ms)

@@ -9,4 +9,4 @@ from serving.query import Query
 def keep(query: Query, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Returns True for items that exist and are available."""
     catalogue = query.model.catalogue
-    return catalogue.live[rows] & catalogue.available[rows]
+    return catalogue.live.take(rows) & catalogue.available.take(rows)

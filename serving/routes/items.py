@@ -9,8 +9,8 @@ from fastapi.responses import Response
 
 from domain.answers import FoundItem, FoundItems
 from domain.errors import EmbeddingError, QueryError, UnknownItem
+from serving.behaviour import TREND
 from serving.catalogue import Catalogue
-from serving.reasons import TREND
 from serving.routes.common import answered, documented, limited, replica_of
 
 router = APIRouter(tags=["items"])

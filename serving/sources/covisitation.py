@@ -12,12 +12,11 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     """Returns three lists in turn: after the sitting; after the taste and before the sitting, both by lift."""
     if not query.recent:
         return np.empty(0, np.int64)
-    found, counts = query.covisits, query.model.behaviour.counts(query.now_ms)
-    return in_turn(
-        [
-            best(found.forward[:, SITTING], limit),
-            best(lifted(found.forward[:, [TASTE]], counts)[:, 0], limit),
-            best(lifted(found.backward[:, [SITTING]], counts)[:, 0], limit),
-        ],
-        3 * limit,
-    )
+    model, found = query.model, query.covisits
+    counts = model.behaviour.counts(query.now_ms, found.rows)
+    rankings = [
+        best(found.forward[:, SITTING], limit),
+        best(lifted(found.forward[:, [TASTE]], counts)[:, 0], limit),
+        best(lifted(found.backward[:, [SITTING]], counts)[:, 0], limit),
+    ]
+    return in_turn([found.rows[one] for one in rankings], 3 * limit, model.catalogue.numbering)

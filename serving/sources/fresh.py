@@ -3,11 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from domain.clock import DAY_MS
-from serving.behaviour import NEVER_TOUCHED_MS
 from serving.query import Query
 
-LOOKED_AT = 5_000
+LOOKED_AT = 1_000
 """Of more than so many new items, those that came into the catalogue last are looked at."""
 
 
@@ -17,12 +15,7 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     For a user with a history that is the sequence model's order, or where there is none the closeness of the
     text to the user's interests; for a stranger the newest come first.
     """
-    catalogue = query.model.catalogue
-    n = len(catalogue)
-    published = catalogue.published_ms[:n]
-    since = query.now_ms - query.model.settings.fresh_days * DAY_MS
-    new = (published >= since) | (query.model.behaviour.first_ms[:n] == NEVER_TOUCHED_MS)
-    rows = np.flatnonzero(catalogue.live[:n] & new & (published <= query.now_ms))[-LOOKED_AT:]
+    rows = query.model.new_items.latest(query.now_ms, LOOKED_AT)
     best: NDArray[np.int64] = rows[np.argsort(-_promise(query, rows), kind="stable")[:limit]]
     return best
 

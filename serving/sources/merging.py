@@ -1,11 +1,13 @@
-"""What sources share: the best of an array, and several rankings merged into one."""
+"""What sources share: the best of an array, the nearest of an index, and several rankings merged into one."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-Rows = NDArray[np.int64]
+from embeddings.ann_index import AnnIndex
+from serving.numbering import Numbering, Rows
+from serving.query import Query
 
 
 def best(strengths: NDArray[np.float32], limit: int) -> Rows:
@@ -17,7 +19,7 @@ def best(strengths: NDArray[np.float32], limit: int) -> Rows:
     return ordered
 
 
-def in_turn(rankings: Sequence[Rows], limit: int) -> Rows:
+def in_turn(rankings: Sequence[Rows], limit: int, numbering: Numbering) -> Rows:
     """Takes the first of each ranking, then the second of each, ...: at most `limit` distinct rows."""
     longest = max((len(one) for one in rankings), default=0)
     if not longest:
@@ -25,7 +27,19 @@ def in_turn(rankings: Sequence[Rows], limit: int) -> Rows:
     padded = np.full((longest, len(rankings)), -1, np.int64)
     for at, one in enumerate(rankings):
         padded[: len(one), at] = one
-    flat = padded[padded >= 0]
-    _, first = np.unique(flat, return_index=True)
-    distinct: Rows = flat[np.sort(first)]
-    return distinct[:limit]
+    return numbering.distinct(padded[padded >= 0])[:limit]
+
+
+def untouched(query: Query, index: AnnIndex, queries: NDArray[np.float32], limit: int) -> list[Rows]:
+    """Returns for each of (B, M) queries the nearest rows that the user has not touched, at most `limit`.
+
+    What the user has touched lies closest of all and would fill the list only to be filtered out again. More are
+    asked for and these left out: a mask of what may be found would be as long as the catalogue.
+    """
+    catalogue = query.model.catalogue
+    _, nearest = index.search(queries, limit + len(query.touched))
+    found = []
+    for rows in nearest:
+        new = (rows >= 0) & catalogue.live[rows] & (catalogue.numbering.places(query.touched, rows) < 0)
+        found.append(rows[new][:limit])
+    return found

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.query import Query
-from serving.sources.merging import in_turn
+from serving.sources.merging import in_turn, untouched
 
 
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
@@ -12,8 +12,8 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     found = query.interests
     if not len(found):
         return np.empty(0, np.int64)
-    # What the user has touched lies closest of all and would fill the list only to be filtered out again.
-    allowed = query.model.catalogue.live[: len(query.model.catalogue)].copy()
-    allowed[query.rows[query.rows >= 0]] = False
-    _, rows = query.model.catalogue.index.search(found, limit, allowed)
-    return in_turn([one[one >= 0] for one in rows], limit)
+    catalogue = query.model.catalogue
+    # They take turns: of several interests each gives its share, and as much again for what others give as well.
+    share = min(limit, 2 * limit // len(found))
+    nearest = untouched(query, catalogue.index, found, share)
+    return in_turn(nearest, limit, catalogue.numbering)

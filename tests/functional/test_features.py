@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from domain.items import Item
+from serving.covisits import HORIZONS
 from serving.features import FAMILIES, NAMES, matrix
+from serving.numbering import Numbering
 from serving.pipeline import recommend
 from serving.query import stored_query
 from serving.sources.merging import best, in_turn
@@ -77,8 +79,9 @@ def test_a_disabled_family_says_nothing(encoder):
 
 
 def test_rankings_are_merged_in_turn_and_the_best_come_first():
-    assert in_turn([np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)], 4).tolist() == [1, 2, 4, 3]
-    assert in_turn([], 5).tolist() == []
+    numbering, rankings = Numbering(), [np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)]
+    assert in_turn(rankings, 4, numbering).tolist() == [1, 2, 4, 3]
+    assert in_turn([], 5, numbering).tolist() == []
     assert best(np.array([0.0, 3, 1, 2], np.float32), 2).tolist() == [1, 3]
 
 
@@ -89,3 +92,17 @@ def test_sources_that_are_late_are_named_and_never_leave_the_slate_empty(deploym
     slate = recommend(stored_query(model, "nobody", 10, deployment.now_ms))
     assert slate.items
     assert slate.degraded == ["fresh: late"]  # popularity was the first to find something
+
+
+def test_covisits_are_the_sums_over_all_links_of_the_recent_items(deployment):
+    query = stored_query(deployment.replica.model, "bob", 10, deployment.now_ms)
+    behaviour, rows = query.model.behaviour, np.arange(len(query.model.catalogue))
+    found = query.covisits.of(rows, query.model.catalogue.numbering)
+    for strengths, links in zip(found, (behaviour.successors, behaviour.predecessors), strict=True):
+        for column, (decay, length) in enumerate(HORIZONS):
+            plain = np.zeros(len(rows))
+            for lag, at in enumerate(query.recent[:length]):
+                near, weights = links(int(query.rows[at]))
+                np.add.at(plain, near, decay**lag * weights)
+            assert strengths[:, column] == pytest.approx(plain, rel=1e-6)
+            assert plain.any()

@@ -6,7 +6,7 @@ import pytest
 from domain.clock import DAY_MS
 from domain.interactions import INTERACTION_TYPES
 from domain.profile import Touch
-from learning.interests import MAX_INTERESTS, interests, touch_weights
+from learning.interests import MAX_INTERESTS, SAME_INTEREST, interests, touch_weights
 
 AXES = np.eye(8, dtype=np.float32)
 
@@ -58,3 +58,33 @@ def test_pull_halves_with_the_half_life_and_follows_type_and_value():
         Touch(month, "f", "i", "unheard-of", None, 5),
     )
     assert touch_weights(touches, INTERACTION_TYPES).tolist() == pytest.approx([0.5, 1, -3, 3, -1, 0])
+
+
+def grouped_plainly(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The definition, word for word: sums of vectors, cosines computed from them each time."""
+    sums: list[np.ndarray] = []
+    loads: list[float] = []
+    for at in np.flatnonzero(weights > 0)[::-1]:
+        cosines = [one @ vectors[at] / np.linalg.norm(one) for one in sums]
+        best = int(np.argmax(cosines)) if sums else 0
+        if not sums or (len(sums) < MAX_INTERESTS and cosines[best] < SAME_INTEREST):
+            best = len(sums)
+            sums.append(np.zeros(vectors.shape[1]))
+            loads.append(0)
+        sums[best] = sums[best] + weights[at] * vectors[at]
+        loads[best] += weights[at]
+    for at in np.flatnonzero(weights < 0)[::-1]:
+        cosines = [one @ vectors[at] / np.linalg.norm(one) for one in sums]
+        if sums and max(cosines) > 0:
+            sums[int(np.argmax(cosines))] += weights[at] * vectors[at]
+    heaviest = np.argsort(-np.array(loads), kind="stable")
+    return np.array([sums[one] / np.linalg.norm(sums[one]) for one in heaviest])
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_interests_are_what_their_definition_says(seed):
+    chance = np.random.default_rng(seed)
+    vectors = chance.standard_normal((40, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    weights = chance.uniform(-0.5, 2, 40).astype(np.float32)
+    assert interests(vectors, weights) == pytest.approx(grouped_plainly(vectors, weights), abs=1e-4)
