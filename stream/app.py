@@ -46,7 +46,8 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         autodiscover=False,
     )
     steps = Steps()
-    outbox = Outbox(options, Membership(settings.session_timeout_s), steps.take)
+    compression = None if settings.worker_compression == "none" else settings.worker_compression
+    outbox = Outbox(options | {"compression_type": compression}, Membership(settings.session_timeout_s), steps.take)
     users = OwnedPartitions(lambda partition: restore_partition(settings, partition, outbox, steps.take))
     items = OwnedPartitions(lambda partition: restore_text_hashes(settings, partition, steps.take))
     agents = Agents(settings, outbox, encoder, users, items)

@@ -4,6 +4,9 @@ Agents put the effects of a batch here and go on; one task writes them. A batch'
 first signals, dead letters and forwarded events, and only when Kafka has them, the profiles. So a profile
 that reflects an offset proves that everything else which that offset gave rise to is durable, and a
 redelivered event can be recognised by its user's profile alone.
+
+All batches that wait take a step together, and the second step of some goes out with the first of the next: so
+a batch is durable two answers of Kafka after its turn came, however many partitions bring one.
 """
 
 import asyncio
@@ -20,8 +23,8 @@ from stream.membership import Membership
 
 log = logging.getLogger(__name__)
 
-QUEUED_BATCHES = 4
-"""Batches of effects that may wait while one is written; a full queue slows the agents down."""
+QUEUED_BATCHES = 8
+"""Batches of effects that may wait while others are written; a full queue slows the agents down."""
 
 LARGEST = 2 * 1_048_576
 """Twice what Kafka takes of a producer by default: a dead letter is its record and some headers."""
@@ -65,7 +68,7 @@ class Outbox:
         """Connects to nothing before `start`.
 
         Args:
-            kafka_options: how to reach Kafka.
+            kafka_options: how to reach Kafka, and what else an aiokafka producer takes.
             membership: is asked before each write; a worker that has lost its partitions ends.
             step: is called each time the effects of a batch are durable.
         """
@@ -107,18 +110,32 @@ class Outbox:
 
     async def _write_all(self, producer: AIOKafkaProducer) -> None:
         try:
+            begun: list[Effects] = []  # their first step is done
             while True:
-                effects = await self._queue.get()
-                await _write(producer, effects.first, self.membership)
-                await _write(producer, effects.then, self.membership)
-                self._step()
-                async with self._progress:
-                    self._written += 1
-                    self._progress.notify_all()
+                taken = await self._waiting(wait=not begun)
+                first = [write for effects in taken for write in effects.first]
+                then = [write for effects in begun for write in effects.then]
+                await _write(producer, [*first, *then], self.membership)
+                if begun:
+                    await self._have_written(len(begun))
+                begun = taken
         except asyncio.CancelledError:
             raise
         except BaseException:
             leave("the worker cannot write its results")
+
+    async def _waiting(self, wait: bool) -> list[Effects]:
+        """Takes all that is queued; waits for something to be, or returns nothing then."""
+        taken = [await self._queue.get()] if wait else []
+        while not self._queue.empty():
+            taken.append(self._queue.get_nowait())
+        return taken
+
+    async def _have_written(self, count: int) -> None:
+        self._step()
+        async with self._progress:
+            self._written += count
+            self._progress.notify_all()
 
 
 def leave(why: str, with_traceback: bool = True) -> None:
