@@ -56,8 +56,8 @@ class EndsReader:
             TopicError: a topic does not exist.
             KafkaError, OSError: no broker answers.
         """
-        # The broker holds an empty fetch for half a second whatever the setting: a line that is late harms nobody.
-        options = reader_options(settings) | {"fetch_max_wait_ms": 500, "max_partition_fetch_bytes": 1_048_576}
+        # On its connection a fetch that waits for data holds up whoever asks for the ends: so short, and none in between.
+        options = reader_options(settings) | {"fetch_max_wait_ms": 20, "max_partition_fetch_bytes": 1_048_576}
         consumer, admin = AIOKafkaConsumer(**options), AIOKafkaAdminClient(**settings.kafka_options())
         stack.push_async_callback(consumer.stop)
         stack.push_async_callback(admin.close)
@@ -87,7 +87,9 @@ class EndsReader:
                 raise TopicError(f"topic {topic} does not exist; run: freshet topics create")
             found = sorted(one["partition"] for one in told["partitions"])
             self._places[topics[topic]] = [TopicPartition(topic, one) for one in found]
-        self._consumer.assign([place for name in SHOWN for place in self._places[name]])
+        shown = [place for name in SHOWN for place in self._places[name]]
+        self._consumer.assign(shown)
+        self._consumer.pause(*shown)
 
     async def _fetch(self, shown: Sequence[TopicPartition], starts: Offsets, ends: Offsets) -> None:
         for place in shown:
@@ -95,12 +97,14 @@ class EndsReader:
             if await self._consumer.position(place) < first:
                 self._consumer.seek(place, first)
         deadline = monotonic() + READ_FOR_S
-        while monotonic() < deadline and await self._is_behind(shown, ends):
+        while monotonic() < deadline and (behind := await self._behind(shown, ends)):
+            self._consumer.resume(*behind)
             for place, records in (await self._consumer.getmany(timeout_ms=50)).items():
                 self._keep(place.topic, records)
+        self._consumer.pause(*shown)
 
-    async def _is_behind(self, places: Sequence[TopicPartition], ends: Offsets) -> bool:
-        return any([await self._consumer.position(one) < ends[one] for one in places])
+    async def _behind(self, places: Sequence[TopicPartition], ends: Offsets) -> list[TopicPartition]:
+        return [one for one in places if await self._consumer.position(one) < ends[one]]
 
     def _keep(self, topic: str, records: Sequence[Record]) -> None:
         name = next(one for one in SHOWN if self._settings.topic(one) == topic)
