@@ -56,7 +56,7 @@ class EndsReader:
             TopicError: a topic does not exist.
             KafkaError, OSError: no broker answers.
         """
-        # On its connection a fetch that waits for data holds up whoever asks for the ends: so short, and none in between.
+        # A fetch that waits for data holds up, on its connection, who asks for the ends: so short, and none in between.
         options = reader_options(settings) | {"fetch_max_wait_ms": 20, "max_partition_fetch_bytes": 1_048_576}
         consumer, admin = AIOKafkaConsumer(**options), AIOKafkaAdminClient(**settings.kafka_options())
         stack.push_async_callback(consumer.stop)

@@ -1,4 +1,4 @@
-"""Visitors for a running replica: they ask for slates and click on them, at a pace, so that a page has something to show.
+"""Visitors of a running replica: they ask for slates and click, at a pace, so that a page has something to show.
 
 Their clicks go over HTTP, so what a page then says of freshness, latency and quality was measured on the whole path.
 """

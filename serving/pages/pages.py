@@ -1,4 +1,4 @@
-"""The pages: the playground at /ui (history, slate, reasons, clicks) and the live page at /ui/live (this replica now)."""
+"""The pages: the playground at /ui (history, slate, reasons, clicks), the live page at /ui/live (a replica now)."""
 
 from pathlib import Path
 from typing import Annotated

@@ -95,13 +95,13 @@ export function openSimilar(entry, items) {
   closeSimilar(entry);
   const list = element("ol", { class: "found" });
   found(list, items, ["click"]);
-  entry.append(element("aside", {}, items.length ? list : "Nothing resembles it."));
+  entry.append(element("div", { class: "similar", role: "group", "aria-label": `Similar to ${entry.dataset.title}` }, items.length ? list : "Nothing resembles it."));
   entry.querySelector("[data-action=similar]").setAttribute("aria-expanded", "true");
 }
 
 /** Closes it; returns whether it was open. */
 export function closeSimilar(entry) {
-  const open = entry.querySelector("aside");
+  const open = entry.querySelector(".similar");
   open?.remove();
   entry.querySelector("[data-action=similar]").setAttribute("aria-expanded", "false");
   return open !== null;
