@@ -35,6 +35,8 @@ def median_ms(samples: dict[str, float], name: str) -> float:
             buckets[float(found.group(1))] = value
     lower = below = 0.0
     for bound, upto in buckets.items():
+        if bound == float("inf"):
+            return 1000 * lower
         if upto >= buckets[float("inf")] / 2:
             return 1000 * (lower + (bound - lower) * (buckets[float("inf")] / 2 - below) / (upto - below))
         lower, below = bound, upto
