@@ -71,10 +71,12 @@ class LogEnds(msgspec.Struct, frozen=True, kw_only=True):
 class Live(msgspec.Struct, frozen=True, kw_only=True):
     """A replica now. `log` is null until Kafka has been asked, which begins with the first look, and while it is away.
 
-    `quality` is by the live meter's slices: `new` users and `known` ones.
+    `replica` is another one for each process: behind a load balancer, looks reach several. `quality` is by the
+    live meter's slices: `new` users and `known` ones.
     """
 
     now_ms: int
+    replica: str
     ready: bool
     stale: bool
     lag_records: int

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from secrets import token_hex
 
 import msgspec
 from prometheus_client import Counter, Gauge, Histogram
@@ -14,6 +15,9 @@ from serving.catalogue import Catalogue
 from serving.log_ends import Ends
 from serving.read_model import summary
 from serving.replica import Replica
+
+REPLICA = token_hex(4)
+"""Tells this process's counts from another's."""
 
 SLICES = ("new", "known")
 """The live meter's."""
@@ -36,6 +40,7 @@ def live_of(replica: Replica) -> Live:
     ends = replica.tail.look()
     return Live(
         now_ms=replica.clock(),
+        replica=REPLICA,
         ready=follower.ready.is_set(),
         stale=follower.stale,
         lag_records=follower.lag,

@@ -119,4 +119,5 @@ class EndsReader:
             done = await self._admin.list_consumer_group_offsets(self._settings.topic(STREAM_GROUP), partitions=places)
         except KafkaError:
             return None  # not every broker lets everybody ask
-        return sum(max(0, ends[place] - max(starts[place], done[place].offset)) for place in places)
+        waiting = [ends[place] - max(starts[place], int(done[place].offset)) for place in places]
+        return sum(max(0, one) for one in waiting)

@@ -16,7 +16,7 @@ const inMs = or(milliseconds);
 
 export function all(readings) {
   const { now } = readings;
-  state(now);
+  state(now, readings.others);
   freshness(readings);
   figures(readings);
   routes(readings.routes());
@@ -26,10 +26,11 @@ export function all(readings) {
   document.body.dataset.at = now.now_ms;
 }
 
-function state({ ready, stale, variant, now_ms: at }) {
+function state({ ready, stale, variant, replica, now_ms: at }, isOneOfSeveral) {
   $("lamp").dataset.state = ready && !stale ? "well" : "ill";
   const said = !ready ? "catching up with Kafka" : stale ? "Kafka is away: answering from memory" : "ready";
-  say($("state-text"), `${said} · ${variant} · ${clock(at)}`);
+  const which = isOneOfSeveral ? [`replica ${replica}, one of several`] : [];
+  say($("state-text"), [said, variant, ...which, clock(at)].join(" · "));
 }
 
 function freshness(readings) {
@@ -37,7 +38,7 @@ function freshness(readings) {
   say($("fresh-p50"), bare(quantile(histogram, 0.5)));
   say($("fresh-p95"), inMs(quantile(histogram, 0.95)));
   say($("fresh-p99"), inMs(quantile(histogram, 0.99)));
-  say($("fresh-over"), isLate ? "in the last minute" : "since the start");
+  say($("fresh-over"), isLate ? "measured in a minute" : "measured since the start");
   say($("fresh-count"), whole(total(histogram)));
   $("freshness").dataset.count = total(readings.now.freshness);
   lines($("fresh-lines"), ["p50", "p95"].map((name) => ({ name, values: readings.series(name) })), POINTS, 80);

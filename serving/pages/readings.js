@@ -6,6 +6,7 @@ export const POINTS = 61;
 
 const MINUTE_MS = 60_000;
 const SMOOTH_MS = 5_000;
+const SILENCE_MS = 5_000;
 const SHED = "shed"; // refused at the door
 const OWN = "/v1/live"; // this page's own requests are not what it is about
 
@@ -13,6 +14,7 @@ const OWN = "/v1/live"; // this page's own requests are not what it is about
 const isAsked = ({ route }) => route.startsWith("/v1/") && route !== OWN;
 
 export class Readings {
+  others = false; // whether another replica has answered as well, behind a load balancer
   #kept = [];
   #points;
   #series = {};
@@ -26,9 +28,13 @@ export class Readings {
     this.#series = {};
   }
 
-  /** Takes an answer; one of a server that began anew, where counts fell, starts all over. */
+  /** Takes an answer of the replica that it follows; another's only after long silence of that one, to begin anew. */
   add(answer) {
-    if (this.#kept.length && sum(answer) < sum(this.now)) this.clear();
+    if (this.#kept.length && answer.replica !== this.now.replica) {
+      this.others = true;
+      if (answer.now_ms - this.now.now_ms < SILENCE_MS) return;
+      this.clear();
+    }
     this.#kept = [...this.#kept, answer].slice(-this.#points);
     for (const [name, value] of Object.entries(this.#values())) {
       this.#series[name] = [...(this.#series[name] ?? []), value].slice(-this.#points);
@@ -122,7 +128,6 @@ export class Readings {
 }
 
 const asked = (answer) => merged(answer.requests.filter(isAsked).map(({ times }) => times));
-const sum = (answer) => answer.requests.reduce((count, { times }) => count + total(times), 0);
 
 /** The share of judged choices that stood in the first ten, over both kinds of users; null before any. */
 export function recall(quality) {
