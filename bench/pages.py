@@ -15,8 +15,8 @@ from bench.workload import interactions, items
 from cli.children import Child
 from domain.clock import system_clock
 
-ITEMS, USERS, EVENTS = 2_000, 2_000, 20_000
-PAGES, CONNECTIONS, SECONDS, FLOW = 10, 8, 10, 50
+ITEMS, USERS, EVENTS = 500, 1_000, 10_000
+PAGES, CONNECTIONS, SECONDS, FLOW = 10, 8, 10, 20
 SLATES = 40.0
 """Recommendations a second: some fifth of what a replica can, so that what is seen is cost and not a queue."""
 

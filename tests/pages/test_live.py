@@ -1,6 +1,7 @@
 """The live page in a real headless Chromium: what it says is what /metrics and Kafka say."""
 
 import re
+import time
 from collections import defaultdict
 
 import httpx
@@ -44,7 +45,14 @@ def median_ms(samples: dict[str, float], name: str) -> float:
 
 
 def test_the_numbers_on_the_page_are_those_of_metrics_and_of_the_log(page: Page, system: System):
-    system.learned(system.send([click("eve", item) for item in ("Crime-1", "Crime-2", "Crime-3")]))
+    for item in (
+        "Crime-1",
+        "Crime-2",
+        "Crime-3",
+        "Crime-4",
+    ):  # each is looked up in the slate made after the one before
+        system.learned(system.send([click("eve", item)]))
+        time.sleep(0.2)
     system.until(lambda: total(metrics(system), "freshet_live_judged_total") > 0)
     page.goto(f"{system.url}/ui/live")
     there = len(read_topic(system.settings, INTERACTIONS))
