@@ -24,7 +24,8 @@ export async function health() {
 }
 
 export const users = async (prefix = "") => (await get("/v1/users", { q: prefix })).users;
-export const live = () => get("/v1/live");
+export const LIVE = { method: "GET", path: "/v1/live" };
+export const live = () => ask(LIVE);
 export const profile = (userId) => get(`/v1/users/${encodeURIComponent(userId)}/profile`);
 export const search = async (words) => (await get("/v1/search", { q: words })).items;
 export const similar = async (itemId) =>

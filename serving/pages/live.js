@@ -34,6 +34,7 @@ function seen() {
   turn();
 }
 
+$("curl").textContent = api.asCurl(api.LIVE);
 guard(turn);
 document.addEventListener("visibilitychange", seen);
 line($("note"), "");

@@ -76,6 +76,7 @@ def test_the_numbers_on_the_page_are_those_of_metrics_and_of_the_log(page: Page,
 def test_events_flow_by_and_freshness_and_requests_move_each_second(page: Page, system: System):
     page.goto(f"{system.url}/ui/live")
     page.wait_for_selector("#events li")
+    assert page.inner_text("#curl") == f"curl '{system.url}/v1/live'"
     before = int(page.get_attribute("#freshness", "data-count") or 0)
     system.learned(system.send([click("flo", "Romance-5")]))
     newest = page.locator("#events li").first
