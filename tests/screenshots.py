@@ -2,7 +2,8 @@
 
     python -m tests.screenshots [FOLDER]
 
-What the pictures show was measured while they were taken. The MovieLens history is fetched if it is not there.
+What the pictures show was measured while they were taken. The MovieLens history is fetched if it is not there. The
+pages are set in Inter where it is installed (Debian's fonts-inter, as for the pictures), else in the system's own font.
 """
 
 import os

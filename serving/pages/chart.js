@@ -5,7 +5,7 @@ import { drawn } from "./dom.js";
 const WIDTH = 240;
 const PAD = 2;
 
-/** Draws lines over the same time, the oldest value first; null leaves a gap. Each is {values, name}. */
+/** Draws lines of {values, name} over the same time, the oldest first; null leaves a gap. Returns the highest value. */
 export function lines(place, list, points, height = 40) {
   const highest = Math.max(...list.flatMap(({ values }) => values.filter((value) => value !== null)), 0) || 1;
   const x = (at, length) => WIDTH - ((length - 1 - at) * WIDTH) / (points - 1);
@@ -17,6 +17,7 @@ export function lines(place, list, points, height = 40) {
   place.setAttribute("viewBox", `0 0 ${WIDTH} ${height}`);
   place.setAttribute("preserveAspectRatio", "none");
   place.replaceChildren(base, ...drawings.reverse());
+  return highest;
 }
 
 function path(values, x, y) {

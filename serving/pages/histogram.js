@@ -1,4 +1,4 @@
-// Arithmetic on histograms and counts that only go up. Pure. A histogram is {bounds_s, counts, sum_s}, as /v1/live has it.
+// Arithmetic on histograms, pure. A histogram is {bounds_s, counts, sum_s}, as /v1/live has it; counts only go up.
 
 /** Returns what came between two readings; all of the later one if there is none before, or the server began anew. */
 export function between(before, after) {

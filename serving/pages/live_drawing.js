@@ -41,7 +41,9 @@ function freshness(readings) {
   say($("fresh-over"), isLate ? "measured in a minute" : "measured since the start");
   say($("fresh-count"), whole(total(histogram)));
   $("freshness").dataset.count = total(readings.now.freshness);
-  lines($("fresh-lines"), ["p50", "p95"].map((name) => ({ name, values: readings.series(name) })), POINTS, 80);
+  const drawn = ["p50", "p95"].map((name) => ({ name, values: readings.series(name) }));
+  const top = lines($("fresh-lines"), drawn, POINTS, 80);
+  say($("fresh-top"), readings.latest("p95") === null ? "" : `, up to ${milliseconds(top)}`);
   columns($("fresh-columns"), histogram.counts, 80);
   const labels = ["1 ms", "20 ms", "500 ms", "> 5 s"].map((text) => element("span", {}, text));
   if (!$("fresh-bounds").childElementCount) $("fresh-bounds").replaceChildren(...labels);
@@ -55,7 +57,8 @@ function figures(readings) {
   say($("requests-rate"), or(rate)(readings.latest("requests")));
   say($("slates"), whole(now.slates));
   say($("latency-p50"), bare(tail && quantile(tail, 0.5)));
-  say($("latency-tail"), tail ? `95 % ${inMs(quantile(tail, 0.95))} · 99 % ${inMs(quantile(tail, 0.99))}` : "no requests");
+  const tails = [0.95, 0.99].map((share) => `${100 * share} % ${inMs(tail && quantile(tail, share))}`);
+  say($("latency-tail"), tail ? tails.join(" · ") : "no requests");
   say($("waiting"), or(whole)(now.log?.waiting));
   say($("replica-lag"), whole(now.lag_records));
   say($("quality"), or((share) => share.toFixed(3))(readings.latest("quality")));
@@ -117,5 +120,6 @@ function routeLine({ route, all, failed, perSecond, p50, p99 }) {
 function holds({ holds: held, models }) {
   const told = [...Object.entries(held).map(([what, count]) => [what, whole(count)]), ...Object.entries(models)];
   if (told.length === Object.keys(held).length) told.push(["ranker", "prior weights"]);
-  $("holds").replaceChildren(...told.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
+  const terms = told.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+  $("holds").replaceChildren(...terms);
 }

@@ -65,10 +65,9 @@ export class Readings {
   /** The requests of each route that is asked for, the most asked for first. */
   routes() {
     const before = this.#before(MINUTE_MS);
-    const names = [...new Set(this.now.requests.filter((one) => isAsked(one) || one.route === SHED).map(({ route }) => route))];
-    return names
-      .map((route) => this.#route(route, before))
-      .sort((one, other) => other.all - one.all);
+    const told = this.now.requests.filter((one) => isAsked(one) || one.route === SHED);
+    const names = [...new Set(told.map(({ route }) => route))];
+    return names.map((route) => this.#route(route, before)).sort((one, other) => other.all - one.all);
   }
 
   #route(route, before) {

@@ -33,11 +33,12 @@ function movement(there, here) {
 function entry(item, mark, isFresh, highest) {
   const name = element("h3", {}, item.title || item.item_id);
   if (mark) name.append(" ", element("span", { class: "mark" }, mark));
+  const why = item.reasons.map(sentence).join(" ");
   return element(
     "li",
-    { "data-item-id": item.item_id, "data-title": item.title, "data-position": item.rank, class: isFresh ? "is-new" : "" },
+    { ...names(item), "data-position": item.rank, class: isFresh ? "is-new" : "" },
     element("span", { class: "rank", "aria-hidden": "true" }, `${item.rank + 1}`),
-    element("div", { class: "about" }, name, element("p", {}, item.reasons.map(sentence).join(" ")), scored(item, highest)),
+    element("div", { class: "about" }, name, element("p", {}, why), scored(item, highest)),
     element("div", { class: "actions" }, ...Object.keys(ACTIONS).map((action) => button(action, item))),
   );
 }
@@ -56,8 +57,8 @@ function scored(item, highest) {
 }
 
 function legend(place, items) {
-  const names = new Set(items.flatMap((item) => Object.entries(item.parts ?? {}).filter(([, part]) => part > 0).map(([name]) => name)));
-  const keys = [...names].map((name) => element("span", {}, element("i", { "data-part": name }), name));
+  const parts = items.flatMap((item) => Object.entries(item.parts ?? {})).filter(([, part]) => part > 0);
+  const keys = [...new Set(parts.map(([name]) => name))].map((name) => element("span", {}, element("i", { "data-part": name }), name));
   place.replaceChildren(...(keys.length ? ["Score from", ...keys] : []));
 }
 
@@ -83,7 +84,7 @@ export function found(list, items, actions) {
 function foundItem(item, actions) {
   return element(
     "li",
-    { "data-item-id": item.item_id, "data-title": item.title },
+    names(item),
     element("span", { class: "title" }, item.title || item.item_id),
     element("span", { class: "number", title: "likeness" }, item.score.toFixed(2)),
     ...actions.map((action) => button(action, item)),
@@ -95,7 +96,8 @@ export function openSimilar(entry, items) {
   closeSimilar(entry);
   const list = element("ol", { class: "found" });
   found(list, items, ["click"]);
-  entry.append(element("div", { class: "similar", role: "group", "aria-label": `Similar to ${entry.dataset.title}` }, items.length ? list : "Nothing resembles it."));
+  const group = { class: "similar", role: "group", "aria-label": `Similar to ${entry.dataset.title}` };
+  entry.append(element("div", group, items.length ? list : "Nothing resembles it."));
   entry.querySelector("[data-action=similar]").setAttribute("aria-expanded", "true");
 }
 
@@ -110,8 +112,11 @@ export function closeSimilar(entry) {
 function button(action, item) {
   const label = `${ACTIONS[action]} ${item.title || item.item_id}`;
   const expanded = action === "similar" ? { "aria-expanded": "false" } : {};
-  return element("button", { type: "button", "data-action": action, "aria-label": label, ...expanded }, ACTIONS[action]);
+  const attributes = { type: "button", "data-action": action, "aria-label": label, ...expanded };
+  return element("button", attributes, ACTIONS[action]);
 }
+
+const names = (item) => ({ "data-item-id": item.item_id, "data-title": item.title });
 
 const total = (parts) => Object.values(parts ?? {}).reduce((sum, part) => sum + Math.max(part, 0), 0);
 const sentence = (reason) => `${reason[0].toUpperCase()}${reason.slice(1)}.`;
