@@ -43,7 +43,7 @@ function freshness(readings) {
   $("freshness").dataset.count = total(readings.now.freshness);
   const drawn = ["p50", "p95"].map((name) => ({ name, values: readings.series(name) }));
   const top = lines($("fresh-lines"), drawn, POINTS, 80);
-  say($("fresh-top"), readings.latest("p95") === null ? "" : `, up to ${milliseconds(top)}`);
+  say($("fresh-top"), readings.latest("p95") === null ? "" : `, to ${milliseconds(top)}`);
   columns($("fresh-columns"), histogram.counts, 80);
   const labels = ["1 ms", "20 ms", "500 ms", "> 5 s"].map((text) => element("span", {}, text));
   if (!$("fresh-bounds").childElementCount) $("fresh-bounds").replaceChildren(...labels);
