@@ -181,7 +181,7 @@ class ServingSettings(KafkaSettings):
         ge=1,
         le=10_000,
         description="requests that may wait for the processor; more are answered 503 with Retry-After at once, "
-        "except /health and /metrics",
+        "except /health, /metrics and /v1/live",
     )
     max_in_flight: int = Field(
         256,

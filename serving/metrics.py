@@ -47,6 +47,9 @@ snapshot_failures = Counter("freshet_snapshot_failures", "Snapshots that could n
 snapshot_discarded = Counter(
     "freshet_snapshot_discarded", "Snapshots, or states of a replica, that could not be gone on from", ["reason"]
 )
+log_tail_open = Gauge(
+    "freshet_log_tail_open", "1 while somebody looks at the live page, so that the log's ends are read"
+)
 held = Gauge("freshet_replica_held", "What the replica holds", ["what"])
 model_info = Gauge(
     "freshet_model_info", "1 for the version of each model that requests are answered with", ["name", "version"]

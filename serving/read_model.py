@@ -5,7 +5,8 @@ The follower feeds it from Kafka, the backtest from files; the request path read
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Protocol
 
 import msgspec
@@ -178,6 +179,20 @@ class ReadModel:
         self.catalogue, self.behaviour = catalogue, behaviour or Behaviour(catalogue)
         self.new_items = NewItems(catalogue, self.behaviour, self.settings.fresh_days)
         self.learned_to = learned_to or {}
+
+    def without(self, parts: Collection[str]) -> "ReadModel":
+        """Returns a view that answers without some parts: it shares all that is held, and is to be read only.
+
+        Args:
+            parts: sources and feature families, as FRESHET_DISABLED names them, and `ranker` for what it has learned.
+        """
+        view, off = copy(self), {*parts} - {"ranker"}
+        variant = ".".join([self.settings.variant, "without", *sorted({*parts})])
+        disabled = sorted({*self.settings.disabled, *off})
+        view.settings = self.settings.model_copy(update={"disabled": disabled, "variant": variant})
+        if "ranker" in parts:
+            view.models = self.models.without("ranker")
+        return view
 
     def ranker(self) -> Ranker:
         """Returns the active ranker; before any was learned, one that knows its prior."""

@@ -11,6 +11,7 @@ from serving.features import NAMES
 from serving.follower import Follower
 from serving.intake import Intake
 from serving.live_meter import LiveMeter
+from serving.log_tail import LogTail
 from serving.read_model import ReadModel
 from serving.side_effects.exposures import ExposureLog
 from serving.snapshot.snapshots import Snapshots
@@ -28,6 +29,7 @@ class Replica:
     encoder: TextEncoder | None
     clock: Clock
     meter: LiveMeter
+    tail: LogTail
 
     async def start(self) -> None:
         """Begins to follow Kafka, to measure itself and to log exposures."""
@@ -40,6 +42,7 @@ class Replica:
         await self.follower.stop()
         await self.meter.stop()
         await self.exposures.stop()
+        await self.tail.stop()
         await self.intake.stop()
 
 
@@ -60,4 +63,4 @@ def build_replica(
     exposures = ExposureLog(intake, settings.topic(EXPOSURES))
     snapshots = Snapshots(settings, model, clock) if settings.snapshot_path else None
     follower, meter = Follower(settings, model, snapshots, clock), LiveMeter(model, clock)
-    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter)
+    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter, LogTail(settings, clock))
