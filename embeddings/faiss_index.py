@@ -18,6 +18,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Self
 
 import faiss
@@ -25,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.errors import SnapshotCorrupt
-from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
+from embeddings.ann_index import IndexState, checked_queries, checked_rows, is_allowed, of_width
 from embeddings.rows import Rows, View
 from embeddings.snapshot import MAIN, new_snapshot, read_snapshot
 
@@ -75,6 +76,7 @@ class FaissIndex:
         self._worker: threading.Thread | None = None
         self._retry_above = 0
         self._rebuilding = threading.Lock()  # one rebuild at a time
+        self._rebuilds, self._rebuild_s = 0, 0.0
 
     @property
     def dimension(self) -> int:
@@ -128,6 +130,7 @@ class FaissIndex:
     def rebuild_now(self) -> None:
         """Drops the dead rows and builds the main index, if there are enough rows for one."""
         with self._rebuilding:
+            started = perf_counter()
             with self._lock:
                 before = self._rows.view()
             rows = Rows.compacted(before)
@@ -139,6 +142,30 @@ class FaissIndex:
                 new = np.flatnonzero(now.alive[len(before.ids) :]) + len(before.ids)
                 rows.add(now.ids[new], now.vectors[new])
                 self._rows, self._main = rows, main
+                self._rebuilds, self._rebuild_s = self._rebuilds + 1, perf_counter() - started
+
+    def state(self) -> IndexState:
+        """See `AnnIndex.state`."""
+        with self._lock:
+            rows, main = self._rows, self._main
+            fresh = rows.count - main.ntotal if main else 0
+            dead = rows.count - rows.alive_count
+            return IndexState(rows.alive_count, fresh, dead, self._rebuilds, self._rebuild_s)
+
+    def recall(self, queries: int, k: int, seed: int) -> float | None:
+        """See `AnnIndex.recall`."""
+        with self._lock:
+            view = self._rows.view()
+        alive = np.flatnonzero(view.alive)
+        if not len(alive):
+            return None
+        tried = _trials(view.vectors, alive, queries, seed)
+        faiss.omp_set_num_threads(1)
+        nearest, _ = _scan(view.vectors, view.alive, tried, k)
+        found, _ = self.search(tried, nearest.shape[1])
+        # By similarity, not by id: of those that are equal any will do, and what came meanwhile is no miss.
+        slack = ROUNDING * view.longest * np.linalg.norm(tried, axis=1)
+        return float((found >= nearest[:, -1:] - slack[:, None]).mean())
 
     def save(self, folder: Path) -> None:
         """See `AnnIndex.save`. The main index is saved too, so that loading builds nothing."""
@@ -232,11 +259,17 @@ def _main_over(view: View) -> Main:
     return main
 
 
+def _trials(vectors: NDArray[np.float32], rows: NDArray[np.int64], count: int, seed: int) -> NDArray[np.float32]:
+    """Returns queries like those of users, (count, D): every other a vector of these rows, the rest blends of two."""
+    pairs = rows[np.random.default_rng(seed).integers(0, len(rows), (count, 2))]
+    blend = np.where(np.arange(count) % 2, 0.5, 0.0).astype(np.float32)[:, None]
+    queries: NDArray[np.float32] = vectors[pairs[:, 0]] + blend * vectors[pairs[:, 1]]
+    return queries
+
+
 def _probes_needed(main: Main, view: View) -> int:
     """Tries out how many lists to look into, with queries like those of users: items and blends of two."""
-    pairs = np.random.default_rng(0).integers(0, len(view.ids), (TRIAL_QUERIES, 2))
-    blend = np.where(np.arange(TRIAL_QUERIES) % 2, 0.5, 0.0).astype(np.float32)[:, None]
-    queries = view.vectors[pairs[:, 0]] + blend * view.vectors[pairs[:, 1]]
+    queries = _trials(view.vectors, np.arange(len(view.ids)), TRIAL_QUERIES, 0)
     every = np.ones(len(view.ids), np.bool_)
     _, nearest = _scan(view.vectors, every, queries, TRIAL_K)
     probes = LEAST_PROBES

@@ -12,8 +12,10 @@ from typing import Any
 
 import msgspec
 
+from domain.clock import system_clock
 from domain.codecs import pack
 from domain.interactions import Interaction
+from domain.items import Item
 from domain.log_reader import Headers, Record
 from domain.settings import StreamSettings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
@@ -22,6 +24,7 @@ from embeddings.item_embedding import text_hash
 from stream import metrics
 from stream.dead_letters import DeadLetterGuard, Refused, TooManyDeadLetters, dead_letter
 from stream.item_embedder import embed, needs_embedding, read_items
+from stream.lag import Lag
 from stream.outbox import Effects, Outbox, Write, leave
 from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
@@ -58,7 +61,10 @@ class Agents:
         if records[0].offset <= state.read_to:  # the log begins anew: restoring looks whether it is another one
             self._users.drop({partition})
             state = await self._users.get(partition)
+        started = perf_counter()
+        metrics.waited.observe(max(0, system_clock() - records[0].timestamp) / 1000)
         outcome = apply_interactions(state, records, self._rules)
+        metrics.updated.observe(perf_counter() - started)
         state.read_to = records[-1].offset
         signals = self._settings.topic(ITEM_SIGNALS)
         forwarded = [self._sent_again(record.headers, _key(record), one) for record, one in outcome.forwarded]
@@ -81,18 +87,27 @@ class Agents:
         gone = [Write(topic, one.encode(), None, partition) for one in sorted(batch.deleted) if known.pop(one, None)]
         await self._put(records, batch.refused, gone, {})
         todo = needs_embedding(batch.changed, known, self._encoder.version)
-        started = perf_counter()
+        metrics.items_waiting.inc(len(todo))
+        took = 0.0
         for at in range(0, len(todo), self._settings.embedding_batch):
             part = todo[at : at + self._settings.embedding_batch]
-            # In a thread: torch lets go of the interpreter, so clicks are processed meanwhile.
-            encoded = await asyncio.to_thread(embed, self._encoder, part)
+            encoded, seconds = await self._embedded(part)
+            took += seconds
             await self._outbox.put(Effects([Write(topic, i.encode(), raw, partition) for i, raw in encoded.items()]))
             known |= {one.item_id: text_hash(self._encoder.version, one.text()) for one in part}
         if todo:
-            took = perf_counter() - started
-            metrics.items_embedded.inc(len(todo))
-            metrics.embedding_seconds.inc(took)
             log.info("embedded %d items of partition %d, %.0f a second", len(todo), partition, len(todo) / took)
+
+    async def _embedded(self, items: Sequence[Item]) -> tuple[dict[str, bytes], float]:
+        """Returns the encoded embeddings of items, and the seconds that they took."""
+        started = perf_counter()
+        # In a thread: torch lets go of the interpreter, so clicks are processed meanwhile.
+        encoded = await asyncio.to_thread(embed, self._encoder, items)
+        took = perf_counter() - started
+        metrics.items_embedded.inc(len(items))
+        metrics.items_waiting.dec(len(items))
+        metrics.embedding_seconds.inc(took)
+        return encoded, took
 
     async def _put(
         self, records: Sequence[Record], refused: Refused, first: Sequence[Write], profiles: dict[str, bytes]
@@ -106,7 +121,7 @@ class Agents:
             log.warning("dead letter %s/%d@%d: %s", record.topic, record.partition, record.offset, error)
         self._guard.saw(records, refused)
         metrics.profile_bytes.inc(sum(map(len, profiles.values())))
-        await self._outbox.put(Effects([*dead, *first], then))
+        await self._outbox.put(Effects([*dead, *first], then, perf_counter()))
 
     def _sent_again(self, headers: Headers, guest: str, interaction: Interaction) -> Write:
         topic = self._settings.topic(INTERACTIONS)
@@ -114,8 +129,9 @@ class Agents:
         return Write(topic, key, value, headers=sent_on(headers, guest))
 
 
-async def consume(name: str, stream: Any, handle: Handler) -> None:  # noqa: ANN401
+async def consume(name: str, stream: Any, handle: Handler, lag: Lag) -> None:  # noqa: ANN401
     """Runs one agent: every batch of a stream through its handler, until the worker stops."""
+    batch_records, batch_seconds = metrics.batch_records.labels(name), metrics.batch_seconds.labels(name)
     batches: AsyncIterator[Any] = stream.events()
     async for event in batches:
         records: Sequence[Record] = event.value
@@ -128,8 +144,9 @@ async def consume(name: str, stream: Any, handle: Handler) -> None:  # noqa: ANN
             leave(f"the {name} agent stopped: {error}", with_traceback=False)
         except BaseException:
             leave(f"the {name} agent failed on {records[0].topic}/{records[0].partition}@{records[0].offset}")
-        metrics.batch_records.labels(name).observe(len(records))
-        metrics.batch_seconds.labels(name).observe(perf_counter() - started)
+        lag.handled(records)
+        batch_records.observe(len(records))
+        batch_seconds.observe(perf_counter() - started)
 
 
 def _key(record: Record) -> str:

@@ -14,6 +14,7 @@ from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP, USERS
 from embeddings.encoder import TextEncoder
 from stream import metrics
 from stream.agents import Agents, Handler, consume
+from stream.backlog import READ_TOPICS
 from stream.batching import BatchApp
 from stream.membership import Membership
 from stream.outbox import Outbox
@@ -54,6 +55,9 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     app.outbox = outbox
     app.watchdog = Watchdog(settings, steps, app.assigned)
     metrics.partitions_owned.set_function(lambda: len(users))
+    metrics.model_info.labels("text", encoder.version).set(1)
+    read = [(name, settings.topic(name)) for name in READ_TOPICS]
+    metrics.from_zero(read, settings.all_interaction_types(), app.lag)
     _add_agent(app, settings.topic(INTERACTIONS), INTERACTIONS, agents.interactions)
     _add_agent(app, settings.topic(USERS), USERS, agents.user_changes)
     _add_agent(app, settings.topic(ITEMS), ITEMS, agents.items)
@@ -74,6 +78,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     @app.on_partitions_revoked.connect
     async def forget(_: object, revoked: Iterable[TP], **__: object) -> None:
         await outbox.flush()
+        app.lag.forget(revoked)
         gone = {tp.partition for tp in revoked}
         users.drop(gone)
         items.drop(gone)
@@ -88,7 +93,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
 
 def _add_agent(app: BatchApp, topic: str, name: str, handle: Handler) -> None:
     async def body(stream: Any) -> None:  # noqa: ANN401
-        await consume(name, stream, handle)
+        await consume(name, stream, handle, app.lag)
 
     app.agent(app.batch_topic(topic), name=f"freshet-{name}", concurrency=1)(body)
 

@@ -10,12 +10,14 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from stream import metrics
 from stream.membership import Membership
 
 log = logging.getLogger(__name__)
@@ -45,10 +47,14 @@ class Write(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What one batch gives rise to: `first` must be durable before any of `then` is sent."""
+    """What one batch gives rise to: `first` must be durable before any of `then` is sent.
+
+    `computed_s` is when it was computed, by `perf_counter`.
+    """
 
     first: Sequence[Write]
     then: Sequence[Write] = ()
+    computed_s: float | None = None
 
 
 class Outbox:
@@ -110,6 +116,8 @@ class Outbox:
             while True:
                 effects = await self._queue.get()
                 await _write(producer, effects.first, self.membership)
+                if effects.then and effects.computed_s is not None:
+                    metrics.written.observe(perf_counter() - effects.computed_s)
                 await _write(producer, effects.then, self.membership)
                 self._step()
                 async with self._progress:
