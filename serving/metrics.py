@@ -18,7 +18,20 @@ request_seconds = Histogram(
     "freshet_request_seconds", "Requests by route and status", ["route", "status"], buckets=MILLISECONDS
 )
 in_flight = Gauge("freshet_requests_in_flight", "Requests being answered")
-events = Counter("freshet_intake_records", "Records received over HTTP", ["topic", "outcome"])
+events = Counter(
+    "freshet_intake_records",
+    "Records received over HTTP; type: the interaction's, the user change's, or item and deletion",
+    ["topic", "outcome", "type"],
+)
+intake_seconds = Histogram(
+    "freshet_intake_seconds", "From a valid record over HTTP to Kafka's confirmation", ["topic"], buckets=MILLISECONDS
+)
+after_seconds = Histogram(
+    "freshet_after_seconds",
+    "How long requests with after= waited for the event, and whether the slate reflects it",
+    ["fresh"],
+    buckets=MILLISECONDS,
+)
 intake_waiting = Gauge("freshet_intake_waiting_bytes", "Records received over HTTP that Kafka has not confirmed yet")
 candidates = Counter("freshet_candidates", "Candidates by source", ["source"])
 source_seconds = Histogram(
@@ -34,6 +47,9 @@ slate_items = Histogram("freshet_slate_items", "Items in a slate", buckets=(0, 1
 exposures_dropped = Counter("freshet_exposures_dropped", "Exposures lost because Kafka was away too long")
 refused_records = Counter("freshet_followed_records_refused", "Followed records that could not be read", ["topic"])
 lag_records = Gauge("freshet_replica_lag_records", "Records behind the ends of the followed topics")
+lag_seconds = Gauge(
+    "freshet_replica_lag_seconds", "Since when the replica may not know all that is in Kafka; up to 3 s are normal"
+)
 ready = Gauge("freshet_replica_ready", "1 once the replica has caught up")
 stale = Gauge("freshet_replica_stale", "1 while Kafka is away")
 snapshot_current = Gauge(
@@ -65,4 +81,21 @@ live_rank = Gauge(
 live_skipped = Counter("freshet_live_skipped", "What the live meter left out", ["reason"])
 live_meter_seconds = Histogram(
     "freshet_live_meter_seconds", "Time in each slate that is made to be judged", buckets=MILLISECONDS
+)
+items_shown = Counter("freshet_items_shown", "Items in the slates of this replica", ["variant", "scenario"])
+items_chosen = Counter(
+    "freshet_items_chosen", "Shown items that their user chose within half an hour", ["variant", "scenario"]
+)
+index_vectors = Gauge("freshet_index_vectors", "Vectors that can be found", ["index"])
+index_fresh = Gauge(
+    "freshet_index_fresh_vectors", "Rows in the exact buffer beside an approximate index; 0: all is exact", ["index"]
+)
+index_dead = Gauge("freshet_index_dead_vectors", "Rows that were replaced or removed and still take memory", ["index"])
+index_rebuilds = Counter("freshet_index_rebuilds", "How often the index was built anew", ["index"])
+index_rebuild_seconds = Gauge("freshet_index_rebuild_seconds", "How long the last rebuild took; 0: none was", ["index"])
+index_recall = Gauge(
+    "freshet_index_recall_at_50", "Share of the exact nearest 50 that sampled searches found, once a minute", ["index"]
+)
+search_encoding_seconds = Histogram(
+    "freshet_search_encoding_seconds", "The text encoder's part of /v1/search", buckets=MILLISECONDS
 )

@@ -31,6 +31,7 @@ from serving.columns import Column, Columns
 from serving.models import Loader, Models
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
 from serving.sequence_space import SequenceSpace
+from serving.side_effects.click_through import ClickThrough
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class ReadModel:
         catalogue, behaviour, profiles, models: what the request path reads.
         waiters: requests that wait for a profile.
         watcher: is told of changed profiles once the replica is live; None for nobody.
+        click_through: counts what is chosen of what was shown; told of profiles as well.
         learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         settings: the replica's settings.
     """
@@ -89,6 +91,7 @@ class ReadModel:
         self.waiters = ProfileWaiters(self.profiles)
         self.live = False  # while it restores, ages say nothing about freshness
         self.watcher: ProfileWatcher | None = None
+        self.click_through = ClickThrough(self.types)
         self._clock = clock
         self._appliers: dict[str, Callable[[str, Record], None]] = {
             settings.topic(ITEMS): self._apply_item,
@@ -131,6 +134,7 @@ class ReadModel:
         if profile is not None:
             self.waiters.applied(key, profile.position)
             if self.live:
+                self.click_through.applied(key, profile)
                 now = self._clock()
                 metrics.freshness.observe(max(0, now - profile.arrived_ms) / 1000)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)

@@ -7,8 +7,11 @@ from domain.settings import ServingSettings
 from domain.topics import EXPOSURES
 from embeddings.encoder import TextEncoder
 from embeddings.faiss_index import FaissIndex
+from serving import metrics
 from serving.features import NAMES
 from serving.follower import Follower
+from serving.from_zero import from_zero
+from serving.index_meter import IndexMeter
 from serving.intake import Intake
 from serving.live_meter import LiveMeter
 from serving.read_model import ReadModel
@@ -28,10 +31,12 @@ class Replica:
     encoder: TextEncoder | None
     clock: Clock
     meter: LiveMeter
+    index_meter: IndexMeter
 
     async def start(self) -> None:
         """Begins to follow Kafka, to measure itself and to log exposures."""
         await self.meter.start()
+        await self.index_meter.start()
         await self.follower.start()
         await self.exposures.start()
 
@@ -39,6 +44,7 @@ class Replica:
         """Stops what `start` began."""
         await self.follower.stop()
         await self.meter.stop()
+        await self.index_meter.stop()
         await self.exposures.stop()
         await self.intake.stop()
 
@@ -60,4 +66,7 @@ def build_replica(
     exposures = ExposureLog(intake, settings.topic(EXPOSURES))
     snapshots = Snapshots(settings, model, clock) if settings.snapshot_path else None
     follower, meter = Follower(settings, model, snapshots, clock), LiveMeter(model, clock)
-    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter)
+    if encoder:
+        metrics.model_info.labels("text", encoder.version).set(1)
+    from_zero(settings)
+    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter, IndexMeter(model))

@@ -570,11 +570,11 @@ def test_what_came_since_a_rebuild_is_fresh_and_what_went_is_dead_until_the_next
 
 def test_the_recall_that_is_told_is_less_where_searches_miss():
     index = FaissIndex(64, 1000)
-    index.add(np.arange(4000), clustered(4000))
+    index.add(np.arange(4000), random_rows(4000, 64))
     index.rebuild_now()
-    assert index.recall(64, 20, 1) >= 0.9
+    assert index.recall(64, 20, 1) >= 0.8
     index._main.nprobe = 1
-    assert index.recall(64, 20, 1) < 0.8
+    assert index.recall(64, 20, 1) < 0.5
 
 
 @pytest.mark.parametrize("damage, reason", DAMAGES.values(), ids=DAMAGES)
