@@ -7,6 +7,12 @@ from serving.filters import FILTERS
 from serving.read_model import FOLLOWED
 from serving.sources import SOURCES
 
+NOT_JUDGED = (
+    *("after_event", "old_slate", "late_event", "no_slate", "no_item", "seen"),
+    *("queue_full", "rate", "failed"),
+)
+"""Why the live meter leaves choices out."""
+
 
 def from_zero(settings: ServingSettings) -> None:
     """Gives each counter the labels that are known beforehand."""
@@ -26,3 +32,5 @@ def from_zero(settings: ServingSettings) -> None:
         metrics.events.labels(INTERACTIONS, "accepted", kind)
     for topic in (INTERACTIONS, ITEMS, USERS):
         metrics.events.labels(topic, "refused", "unknown")
+    for reason in NOT_JUDGED:
+        metrics.live_skipped.labels(reason)
