@@ -22,6 +22,7 @@ def from_zero(settings: ServingSettings) -> None:
             metrics.source_failures.labels(source, how)
     for name in FILTERS:
         metrics.removed.labels(name)
+    metrics.request_seconds.labels("shed", "503")
     for fallback in ("none", "trending"):
         metrics.slates.labels(fallback)
     for topic in FOLLOWED:

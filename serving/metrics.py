@@ -15,7 +15,7 @@ apply_delay = Histogram(
     buckets=MILLISECONDS,
 )
 request_seconds = Histogram(
-    "freshet_request_seconds", "Requests by route and status", ["route", "status"], buckets=MILLISECONDS
+    "freshet_request_seconds", "Time to answer, by route and status", ["route", "status"], buckets=MILLISECONDS
 )
 in_flight = Gauge("freshet_requests_in_flight", "Requests being answered")
 events = Counter(
@@ -33,7 +33,7 @@ after_seconds = Histogram(
     buckets=MILLISECONDS,
 )
 intake_waiting = Gauge("freshet_intake_waiting_bytes", "Records received over HTTP that Kafka has not confirmed yet")
-candidates = Counter("freshet_candidates", "Candidates by source", ["source"])
+candidates = Counter("freshet_candidates", "Candidates that each source gave", ["source"])
 source_seconds = Histogram(
     "freshet_source_seconds", "Time in each source", ["source"], buckets=(0.0001, 0.0005, *MILLISECONDS)
 )
@@ -42,13 +42,13 @@ stage_seconds = Histogram(
 )
 source_failures = Counter("freshet_source_failures", "Sources that failed or were late", ["source", "how"])
 removed = Counter("freshet_candidates_removed", "Candidates taken out by each filter", ["filter"])
-slates = Counter("freshet_slates", "Slates served", ["fallback"])
+slates = Counter("freshet_slates", "Slates served; fallback: what stood in for a personal one", ["fallback"])
 slate_items = Histogram("freshet_slate_items", "Items in a slate", buckets=(0, 1, 5, 10, 20, 50, 100, 200))
 exposures_dropped = Counter("freshet_exposures_dropped", "Exposures lost because Kafka was away too long")
 refused_records = Counter("freshet_followed_records_refused", "Followed records that could not be read", ["topic"])
 lag_records = Gauge("freshet_replica_lag_records", "Records behind the ends of the followed topics")
 lag_seconds = Gauge(
-    "freshet_replica_lag_seconds", "Since when the replica may not know all that is in Kafka; up to 3 s are normal"
+    "freshet_replica_lag_seconds", "How long ago the replica last knew all that was in Kafka; up to 3 s are normal"
 )
 ready = Gauge("freshet_replica_ready", "1 once the replica has caught up")
 stale = Gauge("freshet_replica_stale", "1 while Kafka is away")
@@ -63,7 +63,7 @@ snapshot_failures = Counter("freshet_snapshot_failures", "Snapshots that could n
 snapshot_discarded = Counter(
     "freshet_snapshot_discarded", "Snapshots, or states of a replica, that could not be gone on from", ["reason"]
 )
-held = Gauge("freshet_replica_held", "What the replica holds", ["what"])
+held = Gauge("freshet_replica_held", "How many items, vectors and profiles the replica holds", ["what"])
 model_info = Gauge(
     "freshet_model_info", "1 for the version of each model that requests are answered with", ["name", "version"]
 )
@@ -78,7 +78,7 @@ live_ndcg = Gauge("freshet_live_ndcg_at_10", "Mean nDCG@10 of the last 2,000 jud
 live_rank = Gauge(
     "freshet_live_reciprocal_rank", "Mean reciprocal rank of the last 2,000 judged choices, of 100 places", ["slice"]
 )
-live_skipped = Counter("freshet_live_skipped", "What the live meter left out", ["reason"])
+live_skipped = Counter("freshet_live_skipped", "Choices that the live meter did not judge, by why", ["reason"])
 live_meter_seconds = Histogram(
     "freshet_live_meter_seconds", "Time in each slate that is made to be judged", buckets=MILLISECONDS
 )

@@ -8,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import prometheus_client
@@ -69,7 +70,7 @@ def labels_of_metrics() -> dict[str, set[str]]:
     found = {
         name: {*one._labelnames, "job", "instance"} | ({"le"} if name.endswith("_bucket") else set())
         for one in ours
-        if isinstance(one, MetricWrapperBase)
+        if is_parent(one)
         for name in samples(one)
     }
     process = {one.name for family in prometheus_client.PROCESS_COLLECTOR.collect() for one in family.samples}
@@ -195,6 +196,25 @@ def test_an_expression_reads_metrics_and_labels_that_the_code_has(expression: st
     assert used <= set(known)
     labels = set().union(*(known[name] for name in used))
     assert labels_in(expression) | set(re.findall(r"\{\{(\w+)\}\}", legend)) <= labels
+
+
+@pytest.mark.parametrize(("name", "module"), [("stream", stream_metrics), ("serving", serving_metrics)])
+def test_the_table_of_metrics_is_what_the_code_says(name: str, module: ModuleType) -> None:
+    _, _, rest = OPERATIONS.partition(f"<!-- metrics {name} -->\n")
+    told = rest.partition("\n<!-- /metrics -->")[0].splitlines()
+    assert told[2:] == sorted(row_of(one) for one in vars(module).values() if is_parent(one))
+
+
+def is_parent(one: object) -> bool:
+    """Whether it is a metric, and not one of its children with labels."""
+    return isinstance(one, MetricWrapperBase) and not one._labelvalues
+
+
+def row_of(metric: MetricWrapperBase) -> str:
+    (family,) = metric.describe()
+    name = family.name + ("_total" if family.type == "counter" else "")
+    labels = f"{{{', '.join(metric._labelnames)}}}" if metric._labelnames else ""
+    return f"| `{name}{labels}` | {family.type} | {family.documentation} |"
 
 
 def test_there_are_four_dashboards_and_they_ask_the_provisioned_data_source() -> None:
