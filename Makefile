@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 BENCHES := embedding ingest freshness serving snapshot
 .DEFAULT_GOAL := help
-.PHONY: help install browser demo test crash fuzz outage kafka-outages check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
+.PHONY: help install browser prometheus demo test crash fuzz outage kafka-outages check bench bench-quality screenshots clean $(addprefix bench-,$(BENCHES))
 
 help: ## Show what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,10 +34,16 @@ browser: # The page tests drive Debian's Chromium; where it cannot be installed 
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; }; } || \
 		echo "No Chromium: the page tests will be skipped (apt-get install chromium)."
 
+prometheus: # The dashboards and alerts are tried on Debian's Prometheus; installed without its service being started or enabled
+	@command -v prometheus >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		{ echo "Installing Prometheus for the test of the dashboards."; apt-get update -qq && \
+		sh tests/install_prometheus.sh >/dev/null; }; } || \
+		echo "No Prometheus: the test of the dashboards will be skipped (apt-get install prometheus)."
+
 demo: $(STAMP) ## Start everything here and replay a real history; then open the page it names
 	@$(BIN)/freshet demo
 
-test: $(STAMP) browser ## Run the whole suite
+test: $(STAMP) browser prometheus ## Run the whole suite
 	@$(BIN)/pytest
 
 crash: $(STAMP) ## Kill 50 processes while a log flows, compare with a calm run: SEED=1 KILLS=50; some four minutes
