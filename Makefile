@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Freshet needs Python 3.11 or newer, this is %s" % sys.version.split()[0])'
 	@echo "Making $(VENV): about 1.5 GB, a few minutes the first time."
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: apt-get install python3-venv"; exit 1; }
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,traces,dev]'
 	@touch $(STAMP)
 
 $(PEERS_STAMP): bench/peers-requirements.txt # What bench/quality_peers.py runs in; apart from ours, as RecBole needs an older NumPy

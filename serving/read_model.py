@@ -32,6 +32,7 @@ from serving.models import Loader, Models
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
 from serving.sequence_space import SequenceSpace
 from serving.side_effects.click_through import ClickThrough
+from tracing import Span, Tracer, parents_of
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class ReadModel:
         catalogue, behaviour, profiles, models: what the request path reads.
         waiters: requests that wait for a profile.
         watcher: is told of changed profiles once the replica is live; None for nobody.
+        tracer: goes on with the traces that records come with; None for nobody.
         click_through: counts what is chosen of what was shown; told of profiles as well.
         learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         settings: the replica's settings.
@@ -92,6 +94,7 @@ class ReadModel:
         self.live = False  # while it restores, ages say nothing about freshness
         self.watcher: ProfileWatcher | None = None
         self.click_through = ClickThrough(self.types)
+        self.tracer: Tracer | None = None
         self._clock = clock
         self._appliers: dict[str, Callable[[str, Record], None]] = {
             settings.topic(ITEMS): self._apply_item,
@@ -103,12 +106,18 @@ class ReadModel:
 
     def apply(self, records: Sequence[Record]) -> None:
         """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
+        tracer = self.tracer if self.live else None  # what is read again at a start happened long ago
         for record in records:
+            spans = _spans(tracer, record) if tracer is not None and record.headers else ()
+            fault = None
             try:
                 self._appliers[record.topic]((record.key or b"").decode(), record)
             except (EventError, UnicodeDecodeError) as error:
                 metrics.refused_records.labels(record.topic).inc()
                 log.warning("%s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+                fault = str(error)
+            for span in spans:
+                span.end(fault)
 
     def _apply_item(self, key: str, record: Record) -> None:
         item = None if record.value is None else decode_item(record.value)
@@ -202,6 +211,12 @@ class ReadModel:
 
     def _apply_model(self, key: str, record: Record) -> None:
         self.models.put(key, record.value, self.live)
+
+
+def _spans(tracer: Tracer, record: Record) -> list[Span]:
+    key = (record.key or b"").decode("utf-8", "replace")
+    name = f"apply {record.topic}"
+    return [tracer.start(name, "consumer", one, record.topic, key) for one in parents_of(record.headers)]
 
 
 def summary(model: ReadModel) -> dict[str, int]:

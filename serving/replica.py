@@ -17,6 +17,7 @@ from serving.live_meter import LiveMeter
 from serving.read_model import ReadModel
 from serving.side_effects.exposures import ExposureLog
 from serving.snapshot.snapshots import Snapshots
+from tracing import Tracer, tracer_of
 
 
 @dataclass
@@ -32,6 +33,7 @@ class Replica:
     clock: Clock
     meter: LiveMeter
     index_meter: IndexMeter
+    tracer: Tracer | None
 
     async def start(self) -> None:
         """Begins to follow Kafka, to measure itself and to log exposures."""
@@ -47,6 +49,8 @@ class Replica:
         await self.index_meter.stop()
         await self.exposures.stop()
         await self.intake.stop()
+        if self.tracer is not None:
+            self.tracer.close()
 
 
 def build_replica(
@@ -69,4 +73,6 @@ def build_replica(
     if encoder:
         metrics.model_info.labels("text", encoder.version).set(1)
     from_zero(settings)
-    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter, IndexMeter(model))
+    model.tracer = tracer_of(settings, "freshet-serving")
+    index_meter = IndexMeter(model)
+    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter, index_meter, model.tracer)

@@ -22,6 +22,7 @@ from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGN
 from embeddings.encoder import TextEncoder
 from embeddings.item_embedding import text_hash
 from stream import metrics
+from stream.batch_spans import NO_SPANS, BatchSpans
 from stream.dead_letters import DeadLetterGuard, Refused, TooManyDeadLetters, dead_letter
 from stream.item_embedder import embed, needs_embedding, read_items
 from stream.lag import Lag
@@ -30,6 +31,7 @@ from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions, sent_on
 from stream.user_changes import apply_user_changes
+from tracing import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -46,17 +48,20 @@ class Agents:
         encoder: TextEncoder,
         users: OwnedPartitions[PartitionState],
         items: OwnedPartitions[dict[str, bytes]],
+        tracer: Tracer | None = None,
     ) -> None:
         self._settings = settings
         self._outbox = outbox
         self._encoder = encoder
         self._users = users
         self._items = items
+        self._tracer = tracer
         self._rules = Rules(settings.all_interaction_types(), settings.profile_size)
         self._guard = DeadLetterGuard(settings.dead_letter_max_share, settings.dead_letter_max_in_a_row)
 
     async def interactions(self, partition: int, records: Sequence[Record]) -> None:
         """Updates profiles and signals."""
+        spans = BatchSpans(self._tracer, records)
         state = await self._users.get(partition)
         if records[0].offset <= state.read_to:  # the log begins anew: restoring looks whether it is another one
             self._users.drop({partition})
@@ -69,15 +74,16 @@ class Agents:
         signals = self._settings.topic(ITEM_SIGNALS)
         forwarded = [self._sent_again(record.headers, _key(record), one) for record, one in outcome.forwarded]
         shares = [Write(signals, item.encode(), pack(one), partition) for item, one in outcome.signals.items()]
-        await self._put(records, outcome.refused, [*forwarded, *shares], outcome.profiles)
+        await self._put(records, outcome.refused, [*forwarded, *shares], outcome.profiles, spans)
         for (kind, became), count in outcome.counted.items():
             metrics.interactions.labels(kind, became).inc(count)
 
     async def user_changes(self, partition: int, records: Sequence[Record]) -> None:
         """Erases, merges, opts out and in."""
+        spans = BatchSpans(self._tracer, records)
         outcome = apply_user_changes(await self._users.get(partition), records)
         moved = [self._sent_again((), guest, one) for guest, one in outcome.moved]
-        await self._put(records, outcome.refused, moved, outcome.profiles)
+        await self._put(records, outcome.refused, moved, outcome.profiles, spans)
 
     async def items(self, partition: int, records: Sequence[Record]) -> None:
         """Embeds items whose text changed, a part of the batch at a time, so that the first are early."""
@@ -85,7 +91,9 @@ class Agents:
         batch = read_items(records)
         topic = self._settings.topic(ITEM_EMBEDDINGS)
         gone = [Write(topic, one.encode(), None, partition) for one in sorted(batch.deleted) if known.pop(one, None)]
-        await self._put(records, batch.refused, gone, {})
+        await self._put(records, batch.refused, gone, {}, NO_SPANS)
+        spans = BatchSpans(self._tracer, records)
+        spans.refuse(batch.refused)
         todo = needs_embedding(batch.changed, known, self._encoder.version)
         metrics.items_waiting.inc(len(todo))
         took = 0.0
@@ -93,8 +101,11 @@ class Agents:
             part = todo[at : at + self._settings.embedding_batch]
             encoded, seconds = await self._embedded(part)
             took += seconds
-            await self._outbox.put(Effects([Write(topic, i.encode(), raw, partition) for i, raw in encoded.items()]))
+            writes = [Write(topic, i.encode(), raw, partition, spans.headers(i)) for i, raw in encoded.items()]
+            await self._outbox.put(Effects(writes))
             known |= {one.item_id: text_hash(self._encoder.version, one.text()) for one in part}
+        if self._tracer is not None:
+            await self._outbox.put(Effects([], done=spans.end))
         if todo:
             log.info("embedded %d items of partition %d, %.0f a second", len(todo), partition, len(todo) / took)
 
@@ -109,19 +120,25 @@ class Agents:
         metrics.embedding_seconds.inc(took)
         return encoded, took
 
-    async def _put(
-        self, records: Sequence[Record], refused: Refused, first: Sequence[Write], profiles: dict[str, bytes]
+    async def _put(  # noqa: PLR0913, PLR0917  (what a batch came to)
+        self,
+        records: Sequence[Record],
+        refused: Refused,
+        first: Sequence[Write],
+        profiles: dict[str, bytes],
+        spans: BatchSpans,
     ) -> None:
+        spans.refuse(refused)
         dead = [dead_letter(self._settings.topic(DEAD_LETTERS), record, error) for record, error in refused]
         topic, partition = self._settings.topic(USER_PROFILES), records[0].partition
         # Into the partition of the same number, whatever the key's hash: what the owner restores is what it wrote.
-        then = [Write(topic, user.encode(), raw, partition) for user, raw in profiles.items()]
+        then = [Write(topic, user.encode(), raw, partition, spans.headers(user)) for user, raw in profiles.items()]
         for record, error in refused:
             metrics.dead_letters.labels(record.topic, error.reason).inc()
             log.warning("dead letter %s/%d@%d: %s", record.topic, record.partition, record.offset, error)
         self._guard.saw(records, refused)
         metrics.profile_bytes.inc(sum(map(len, profiles.values())))
-        await self._outbox.put(Effects([*dead, *first], then, perf_counter()))
+        await self._outbox.put(Effects([*dead, *first], then, perf_counter(), spans.end))
 
     def _sent_again(self, headers: Headers, guest: str, interaction: Interaction) -> Write:
         topic = self._settings.topic(INTERACTIONS)

@@ -22,6 +22,7 @@ from stream.owned_partitions import OwnedPartitions
 from stream.restore import restore_partition, restore_text_hashes
 from stream.topic_watch import watch_topics
 from stream.watchdog import Steps, Watchdog
+from tracing import tracer_of
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     outbox = Outbox(options, Membership(settings.session_timeout_s), steps.take)
     users = OwnedPartitions(lambda partition: restore_partition(settings, partition, outbox, steps.take))
     items = OwnedPartitions(lambda partition: restore_text_hashes(settings, partition, steps.take))
-    agents = Agents(settings, outbox, encoder, users, items)
+    agents = Agents(settings, outbox, encoder, users, items, tracer_of(settings, "freshet-stream"))
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.outbox = outbox
     app.watchdog = Watchdog(settings, steps, app.assigned)

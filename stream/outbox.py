@@ -49,12 +49,13 @@ class Write(NamedTuple):
 class Effects(NamedTuple):
     """What one batch gives rise to: `first` must be durable before any of `then` is sent.
 
-    `computed_s` is when it was computed, by `perf_counter`.
+    `computed_s` is when it was computed, by `perf_counter`; `done` is called when all of it is durable.
     """
 
     first: Sequence[Write]
     then: Sequence[Write] = ()
     computed_s: float | None = None
+    done: Callable[[], None] | None = None
 
 
 class Outbox:
@@ -120,6 +121,8 @@ class Outbox:
                     metrics.written.observe(perf_counter() - effects.computed_s)
                 await _write(producer, effects.then, self.membership)
                 self._step()
+                if effects.done is not None:
+                    effects.done()
                 async with self._progress:
                     self._written += 1
                     self._progress.notify_all()

@@ -13,12 +13,13 @@ from domain.answers import BatchResult, EntryResult
 from domain.errors import BrokerUnavailable, EventError, QueryError
 from domain.interactions import convert_interaction
 from domain.items import convert_item
-from domain.positions import to_token
+from domain.positions import Position, to_token
 from domain.topics import INTERACTIONS, ITEMS, USERS
 from domain.users import convert_user_change
 from serving import metrics
 from serving.replica import Replica
 from serving.routes.common import answered, body_of, documented, replica_of
+from tracing import HEADER, headers_of
 
 router = APIRouter(tags=["records"])
 
@@ -96,13 +97,13 @@ async def post_users(request: Request) -> Response:
 
 
 async def _taken(request: Request, name: str, convert: Convert, kind_of: KindOf, kinds: Collection[str]) -> Response:
-    replica = replica_of(request)
+    replica, parent = replica_of(request), request.headers.get(HEADER)
     body = await body_of(request, object)
     entries = body if isinstance(body, list) else [body]
     if len(entries) > replica.settings.max_batch:
         raise QueryError(f"at most {replica.settings.max_batch} entries (FRESHET_MAX_BATCH), got {len(entries)}")
     # All at once, so that the batch costs one round trip; each key keeps its order within its partition.
-    results = await asyncio.gather(*[_one(replica, name, convert, entry) for entry in entries])
+    results = await asyncio.gather(*[_one(replica, name, convert, entry, parent) for entry in entries])
     away = [one for one in results if isinstance(one, BrokerUnavailable)]
     outcomes = zip(map(_outcome, results), (_kind(entry, kind_of, kinds) for entry in entries), strict=True)
     for (outcome, kind), number in Counter(outcomes).items():
@@ -114,16 +115,31 @@ async def _taken(request: Request, name: str, convert: Convert, kind_of: KindOf,
     return answered(BatchResult(accepted=accepted, refused=len(told) - accepted, results=told))
 
 
-async def _one(replica: Replica, name: str, convert: Convert, entry: object) -> EntryResult | BrokerUnavailable:
+async def _one(
+    replica: Replica, name: str, convert: Convert, entry: object, parent: str | None
+) -> EntryResult | BrokerUnavailable:
     try:
         key, value = convert(entry)
         with metrics.intake_seconds.labels(name).time():
-            position = await replica.intake.send(replica.settings.topic(name), key, value)
+            position = await _sent(replica, replica.settings.topic(name), key, value, parent)
     except EventError as error:
         return EntryResult(accepted=False, error=str(error))
     except BrokerUnavailable as error:
         return error
     return EntryResult(accepted=True, token=to_token(position))
+
+
+async def _sent(replica: Replica, topic: str, key: str, value: bytes | None, parent: str | None) -> Position:
+    if replica.tracer is None:
+        return await replica.intake.send(topic, key, value)
+    span = replica.tracer.start(f"send {topic}", "producer", parent, topic, key)
+    try:
+        position = await replica.intake.send(topic, key, value, headers_of([span]))
+    except BaseException as error:
+        span.end(str(error))
+        raise
+    span.end()
+    return position
 
 
 def _outcome(result: EntryResult | BrokerUnavailable) -> str:
