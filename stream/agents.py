@@ -25,7 +25,6 @@ from stream import metrics
 from stream.batch_spans import NO_SPANS, BatchSpans
 from stream.dead_letters import DeadLetterGuard, Refused, TooManyDeadLetters, dead_letter
 from stream.item_embedder import embed, needs_embedding, read_items
-from stream.lag import Lag
 from stream.outbox import Effects, Outbox, Write, leave
 from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
@@ -36,6 +35,7 @@ from tracing import Tracer
 log = logging.getLogger(__name__)
 
 Handler = Callable[[int, Sequence[Record]], Coroutine[Any, Any, None]]
+Done = Callable[[Sequence[Record]], None]
 
 
 class Agents:
@@ -104,8 +104,7 @@ class Agents:
             writes = [Write(topic, i.encode(), raw, partition, spans.headers(i)) for i, raw in encoded.items()]
             await self._outbox.put(Effects(writes))
             known |= {one.item_id: text_hash(self._encoder.version, one.text()) for one in part}
-        if self._tracer is not None:
-            await self._outbox.put(Effects([], done=spans.end))
+        self._outbox.when_written(spans.end)
         if todo:
             log.info("embedded %d items of partition %d, %.0f a second", len(todo), partition, len(todo) / took)
 
@@ -138,7 +137,8 @@ class Agents:
             log.warning("dead letter %s/%d@%d: %s", record.topic, record.partition, record.offset, error)
         self._guard.saw(records, refused)
         metrics.profile_bytes.inc(sum(map(len, profiles.values())))
-        await self._outbox.put(Effects([*dead, *first], then, perf_counter(), spans.end))
+        await self._outbox.put(Effects([*dead, *first], then, perf_counter()))
+        self._outbox.when_written(spans.end)
 
     def _sent_again(self, headers: Headers, guest: str, interaction: Interaction) -> Write:
         topic = self._settings.topic(INTERACTIONS)
@@ -146,8 +146,8 @@ class Agents:
         return Write(topic, key, value, headers=sent_on(headers, guest))
 
 
-async def consume(name: str, stream: Any, handle: Handler, lag: Lag) -> None:  # noqa: ANN401
-    """Runs one agent: every batch of a stream through its handler, until the worker stops."""
+async def consume(name: str, stream: Any, handle: Handler, done: Done) -> None:  # noqa: ANN401
+    """Runs one agent: every batch of a stream through its handler and then to `done`, until the worker stops."""
     batch_records, batch_seconds = metrics.batch_records.labels(name), metrics.batch_seconds.labels(name)
     batches: AsyncIterator[Any] = stream.events()
     async for event in batches:
@@ -161,7 +161,7 @@ async def consume(name: str, stream: Any, handle: Handler, lag: Lag) -> None:  #
             leave(f"the {name} agent stopped: {error}", with_traceback=False)
         except BaseException:
             leave(f"the {name} agent failed on {records[0].topic}/{records[0].partition}@{records[0].offset}")
-        lag.handled(records)
+        done(records)
         batch_records.observe(len(records))
         batch_seconds.observe(perf_counter() - started)
 

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import faust
@@ -94,7 +95,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
 
 def _add_agent(app: BatchApp, topic: str, name: str, handle: Handler) -> None:
     async def body(stream: Any) -> None:  # noqa: ANN401
-        await consume(name, stream, handle, app.lag)
+        await consume(name, stream, handle, lambda batch: app.outbox.when_written(partial(app.lag.handled, batch)))
 
     app.agent(app.batch_topic(topic), name=f"freshet-{name}", concurrency=1)(body)
 

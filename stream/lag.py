@@ -1,7 +1,7 @@
 """How far a worker is behind, in records and in seconds, as its own fetches and batches tell. No Kafka in here.
 
-Kafka is not asked: the end of a partition comes with every fetch. A record counts as waiting until its batch has
-been worked through; what is then still on its way to Kafka is bounded by the outbox.
+Kafka is not asked: the end of a partition comes with every fetch. A record counts as waiting until all that its batch
+gave rise to is durable.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ class _Partition:
 
     Attributes:
         end: the offset after its last record, as the last fetch told.
-        done: the offset after the last record that was worked through.
+        done: the offset after the last record whose effects are durable.
         in_hand: arrival of the oldest record of each fetched batch, by the batch's last offset.
         late_ms: how old the last record was when its batch was done.
     """
@@ -48,7 +48,7 @@ class Lag:
         one.in_hand[last.offset] = first.timestamp
 
     def handled(self, batch: Sequence[Record]) -> None:
-        """A batch was worked through."""
+        """All that a batch gave rise to is durable."""
         last = batch[-1]
         one = self._partitions.get((last.topic, last.partition))
         if one is None:  # taken away meanwhile

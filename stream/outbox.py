@@ -9,6 +9,7 @@ redelivered event can be recognised by its user's profile alone.
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -49,13 +50,12 @@ class Write(NamedTuple):
 class Effects(NamedTuple):
     """What one batch gives rise to: `first` must be durable before any of `then` is sent.
 
-    `computed_s` is when it was computed, by `perf_counter`; `done` is called when all of it is durable.
+    `computed_s` is when it was computed, by `perf_counter`.
     """
 
     first: Sequence[Write]
     then: Sequence[Write] = ()
     computed_s: float | None = None
-    done: Callable[[], None] | None = None
 
 
 class Outbox:
@@ -84,6 +84,7 @@ class Outbox:
         self._put = 0
         self._written = 0
         self._progress = asyncio.Condition()
+        self._then: deque[tuple[int, Callable[[], None]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -98,6 +99,13 @@ class Outbox:
         """Queues the effects of one batch; waits while the queue is full."""
         self._put += 1
         await self._queue.put(effects)
+
+    def when_written(self, then: Callable[[], None]) -> None:
+        """Calls back when everything put so far is durable in Kafka; at once if it is."""
+        if self._written >= self._put:
+            then()
+        else:
+            self._then.append((self._put, then))
 
     async def flush(self) -> None:
         """Returns when everything put so far is durable in Kafka."""
@@ -121,11 +129,11 @@ class Outbox:
                     metrics.written.observe(perf_counter() - effects.computed_s)
                 await _write(producer, effects.then, self.membership)
                 self._step()
-                if effects.done is not None:
-                    effects.done()
                 async with self._progress:
                     self._written += 1
                     self._progress.notify_all()
+                while self._then and self._then[0][0] <= self._written:
+                    self._then.popleft()[1]()
         except asyncio.CancelledError:
             raise
         except BaseException:
