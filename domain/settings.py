@@ -78,6 +78,12 @@ class KafkaSettings(BaseSettings):
         0, ge=0, le=256, description="threads of the text encoder; 0: as many as the machine has cores"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+    traces: str = Field(
+        "",
+        pattern=r"^(otlp|file:.+)?$",
+        description="where OpenTelemetry traces of events go: `otlp` (OTEL_EXPORTER_OTLP_ENDPOINT says where), or "
+        "`file:PATH`; empty: nowhere. Needs `freshet[traces]`",
+    )
 
     def topic(self, name: str) -> str:
         """The full name of one of the design's topics, or of the workers' group, in this deployment."""

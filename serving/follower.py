@@ -66,6 +66,7 @@ class Follower:
 
     async def start(self) -> None:
         """Begins to follow, in the background; a broker that is away is waited for."""
+        metrics.lag_seconds.set_function(lambda: self.behind_s)
         self._tasks = [asyncio.create_task(self._follow())]
 
     async def stop(self) -> None:
@@ -75,6 +76,11 @@ class Follower:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._snapshots is not None:
             await self._snapshots.finish(self._progress.place() if self._progress else None)
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds since the last moment at which the replica knew all that was in Kafka; 0 before it was asked."""
+        return max(0, self._clock() - self._progress.current_ms) / 1000 if self._progress else 0.0
 
     async def _follow(self) -> None:
         await self._load()

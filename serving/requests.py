@@ -67,11 +67,15 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
     if request.after is not None:
         wait_ms = min(request.wait_ms, replica.settings.max_wait_ms)
         offset = from_token(request.after).offset
+        waiting = perf_counter()
         fresh = await replica.model.waiters.reached(request.user_id, offset, wait_ms)
+        metrics.after_seconds.labels("true" if fresh else "false").observe(perf_counter() - waiting)
     query = _query(replica, request)
     slate = recommend(query)
     recommendation_id = token_hex(8)
-    replica.exposures.note(exposure_of(recommendation_id, query, slate, request.context))
+    exposure = exposure_of(recommendation_id, query, slate, request.context)
+    replica.exposures.note(exposure)
+    replica.model.click_through.shown(exposure)
     metrics.slates.labels(slate.fallback or "none").inc()
     metrics.slate_items.observe(len(slate.items))
     return Recommendations(

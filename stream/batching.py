@@ -32,6 +32,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
 from domain.log_reader import Record
+from stream.lag import Lag
 from stream.membership import Membership
 from stream.outbox import Outbox
 from stream.watchdog import Watchdog
@@ -96,7 +97,9 @@ class BatchConsumer(driver.Consumer):  # type: ignore[misc]
             for batch in _batches(records) if wanted else ():
                 if not self.flow_active or self.app.consumer_generation_id != generation:
                     return
-                self.app.monitor.track_tp_end_offset(tp, self.highwater(tp))
+                end = self.highwater(tp)
+                self.app.monitor.track_tp_end_offset(tp, end)
+                self.app.lag.fetched(batch, end)
                 yield tp, self._message(tp, batch)
 
     async def _seek_back(self) -> None:
@@ -154,11 +157,16 @@ class BatchApp(faust.App):  # type: ignore[misc]
         fetch_max_wait_ms: how long a broker may hold an empty fetch.
         outbox: where the agents put what they write; lives as long as the app.
         watchdog: ends the process if it is stuck.
+        lag: how far the worker is behind.
     """
 
     fetch_max_wait_ms: int
     outbox: Outbox
     watchdog: Watchdog
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(*arguments, **options)
+        self.lag = Lag()
 
     async def on_start(self) -> None:
         """Connects the outbox before the first batch can come."""

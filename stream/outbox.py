@@ -12,13 +12,16 @@ a batch is durable two answers of Kafka after its turn came, however many partit
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from stream import metrics
 from stream.membership import Membership
 
 log = logging.getLogger(__name__)
@@ -48,10 +51,14 @@ class Write(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What one batch gives rise to: `first` must be durable before any of `then` is sent."""
+    """What one batch gives rise to: `first` must be durable before any of `then` is sent.
+
+    `computed_s` is when it was computed, by `perf_counter`.
+    """
 
     first: Sequence[Write]
     then: Sequence[Write] = ()
+    computed_s: float | None = None
 
 
 class Outbox:
@@ -80,6 +87,7 @@ class Outbox:
         self._put = 0
         self._written = 0
         self._progress = asyncio.Condition()
+        self._then: deque[tuple[int, Callable[[], None]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -94,6 +102,13 @@ class Outbox:
         """Queues the effects of one batch; waits while the queue is full."""
         self._put += 1
         await self._queue.put(effects)
+
+    def when_written(self, then: Callable[[], None]) -> None:
+        """Calls back when everything put so far is durable in Kafka; at once if it is."""
+        if self._written >= self._put:
+            then()
+        else:
+            self._then.append((self._put, then))
 
     async def flush(self) -> None:
         """Returns when everything put so far is durable in Kafka."""
@@ -116,6 +131,9 @@ class Outbox:
                 first = [write for effects in taken for write in effects.first]
                 then = [write for effects in begun for write in effects.then]
                 await _write(producer, [*first, *then], self.membership)
+                for effects in taken:
+                    if effects.then and effects.computed_s is not None:
+                        metrics.written.observe(perf_counter() - effects.computed_s)
                 if begun:
                     await self._have_written(len(begun))
                 begun = taken
@@ -136,6 +154,8 @@ class Outbox:
         async with self._progress:
             self._written += count
             self._progress.notify_all()
+        while self._then and self._then[0][0] <= self._written:
+            self._then.popleft()[1]()
 
 
 def leave(why: str, with_traceback: bool = True) -> None:
