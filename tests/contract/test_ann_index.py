@@ -599,14 +599,15 @@ def test_what_came_since_a_rebuild_is_fresh_and_what_went_is_dead_until_the_next
     assert (told.vectors, told.fresh, told.dead, told.rebuilds) == (220, 30, 10, 1) and told.rebuild_s > 0
     index.rebuild_now()
     told = index.state()
-    assert (told.vectors, told.fresh, told.dead, told.rebuilds) == (220, 0, 0, 2)
+    assert (told.vectors, told.fresh, told.dead, told.rebuilds) == (220, 0, 10, 2)  # so few dead rows may stay
 
 
 def test_the_recall_that_is_told_is_less_where_searches_miss():
     index = FaissIndex(64, 1000)
-    index.add(np.arange(4000), random_rows(4000, 64))
+    index.add(np.arange(20_000), random_rows(20_000, 64))
+    index.wait()
     index.rebuild_now()
-    assert index.recall(64, 20, 1) >= 0.8
+    assert index.recall(64, 20, 1) >= 0.9
     index._main.nprobe = 1
     assert index.recall(64, 20, 1) < 0.5
 
