@@ -1,4 +1,4 @@
-"""What the live page costs the replica: its latency with pages open and without, and its processor time at rest.
+"""What the live page costs the replica: its latency with pages open and without, and the processor time that it takes.
 
     python -m bench.pages
 

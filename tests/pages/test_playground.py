@@ -72,9 +72,9 @@ def test_a_guest_who_logs_in_keeps_the_history(page: Page):
     page.fill("#target", "bob")
     page.click("#merge-form button")
     page.wait_for_url("**/ui#bob")
+    expect(page.locator("#merge-form")).to_be_hidden()
     expect(page.locator("#history li")).to_have_text(re.compile(re.escape(liked)))
     assert "bob" in page.inner_text("#split") and "1 interaction" in page.inner_text("#split")
-    assert page.locator("#merge-form").is_hidden()
 
 
 def test_sliders_change_what_is_asked_for_and_defaults_take_it_back(page: Page):
