@@ -57,11 +57,17 @@ class Deployment:
 
     def worker(self, **more: object) -> "Worker":
         """Starts a stream worker and returns when its metrics answer."""
-        port = free_port()
-        child = self._start("stream", freshet_command("stream"), {"worker_metrics_port": port, **more})
-        worker = Worker(child, f"http://{HOST}:{port}/metrics")
-        self.until(lambda: answers(worker.url))
-        return worker
+        return self.workers(1, **more)[0]
+
+    def workers(self, count: int, **more: object) -> "list[Worker]":
+        """Starts stream workers at once and returns when the metrics of all answer."""
+        workers = []
+        for _ in range(count):
+            port = free_port()
+            child = self._start("stream", freshet_command("stream"), {"worker_metrics_port": port, **more})
+            workers.append(Worker(child, f"http://{HOST}:{port}/metrics"))
+        self.until(lambda: all(answers(one.url) for one in workers))
+        return workers
 
     def replica(self, **more: object) -> "Replica":
         """Starts a serving replica and returns when it is ready."""

@@ -1,14 +1,19 @@
 """Milliseconds from a click to the slate that reflects it, beside two bare hops through the same broker.
 
-    python -m bench.freshness
+    python -m bench.freshness [EVENTS A SECOND] [THOUSANDS OF ITEMS]
 
-300 clicks of four users, one at a time with short random pauses, while 500 other users send events (200 a
-second on Apache Kafka, 20 on the embedded broker). A click is timed from `Emitter.emit` to the answer of
-`Client.recommend(after=its token)`, which must say that it is fresh, count one interaction more and no
-longer hold the clicked item. After each click come two bare hops: the Emitter's own producer sends as many
-bytes, a plain aiokafka consumer in another process answers each with as many bytes as a profile has, and an
-aiokafka consumer here waits for them.
+A catalogue of 100,000 items; 500 other users send 1,000 events a second, which their Emitter gathers for 20 ms; and
+300 clicks of four users, one at a time with short random pauses, whose Emitter gathers nothing. A click is timed
+from `Emitter.emit` to the answer over HTTP that reflects it: it counts one interaction more and no longer holds
+the clicked item. Every other one is asked for with `after=` its token (`read_your_writes`) and must say that it is
+fresh; the rest without it, again and again until the answer reflects the click (`click_to_slate`).
+
+After each click come two bare hops: the Emitter's own producer sends as many bytes, a plain aiokafka consumer in
+another process answers each with as many bytes as a profile has, and an aiokafka consumer here waits for them.
 Nothing that goes through Kafka twice can be faster.
+
+Where the time goes is read from the log afterwards (`bench/stages.py`). The items' vectors are made up and written to
+`item-embeddings` by the bench, so that the encoder has nothing to do: 100,000 texts would take it minutes.
 
 On the embedded broker, and where KAFKA_HOME names one on Apache Kafka as well (names ending in _apache).
 """
@@ -16,36 +21,41 @@ On the embedded broker, and where KAFKA_HOME names one on Apache Kafka as well (
 import asyncio
 import queue
 import random
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import perf_counter, sleep
 
+import numpy as np
 from aiokafka import AIOKafkaConsumer
 from kafka.admin import KafkaAdminClient
 
 from bench.deployment import FETCH_MAX_WAIT_MS, Broker, Deployment, brokers, deployment, say
 from bench.report import Figure, percentile, report
+from bench.stages import Click, stages
 from bench.workload import interactions, items
 from cli.progress import progress
 from domain.clock import system_clock
+from domain.codecs import pack
 from domain.errors import FreshetError
 from domain.interactions import Interaction
+from domain.items import Item
+from domain.topics import ITEM_EMBEDDINGS
+from embeddings.item_embedding import from_vector
+from embeddings.transformer import TransformerEncoder
 from freshet import Client, Emitter
 from freshet.producer import Producer
 
 CLICKS, READERS = 300, 4
-RATE = {"embedded": 20, "apache": 200}
-"""Other events a second. The embedded broker takes longer for each request the more batches a partition has
-(at 200 events a second its share of a core grew from 0.45 to 1.1 within 12,000 events, while worker and
-replica stayed below 0.5 together), so a larger flow there would measure nothing but that.
-"""
+RATE, THOUSANDS = 1_000, 100
+"""Other events a second, and items, unless the command says otherwise."""
 
-FLOW_S = 120
+FLOW_S = 150
 """The flow of other events ends with the clicks, and after this by itself."""
 
-ITEMS, USERS, EVENTS, PAST = 2_000, 500, 10_000, 80
-WARM_UP = 100
+USERS, EVENTS, PAST = 500, 10_000, 80
+WARM_UP = 2_000
 """Events of the background before the first click."""
 
 PAUSE_S = (0.01, 0.05)
@@ -69,8 +79,8 @@ class Readers:
         self._chance = chance
         self._shown = {f"reader-{at}": client.recommend(f"reader-{at}") for at in range(READERS)}
 
-    def click(self, number: int) -> tuple[float, float]:
-        """Clicks once; returns the milliseconds until Kafka had it and until the slate reflected it."""
+    def click(self, number: int, with_token: bool) -> Click:
+        """Clicks once and waits for the slate that reflects it."""
         user = self._chance.choice(sorted(self._shown))
         before = self._shown[user]
         item = self._chance.choice(before.items).item_id
@@ -78,15 +88,22 @@ class Readers:
             event_id=f"bench-{number}", type="click", user_id=user, item_id=item, event_time=system_clock()
         )
         started = perf_counter()
-        token = self._emitter.emit(event).token()
-        acknowledged = perf_counter()
+        delivery = self._emitter.emit(event)
+        position = delivery.position()
+        acknowledged, acknowledged_ms = perf_counter(), system_clock()
+        token = delivery.token() if with_token else None
         slate = self._client.recommend(user, explain=False, after=token, wait_ms=WAIT_MS)
-        ended = perf_counter()
+        while not with_token and slate.profile.interactions == before.profile.interactions:
+            if perf_counter() - started > WAIT_MS / 1000:
+                break
+            slate = self._client.recommend(user, explain=False)
+        ended, ended_ms = perf_counter(), system_clock()
         counted = slate.profile.interactions == before.profile.interactions + 1
         if not (slate.fresh and counted and item not in [one.item_id for one in slate.items]):
             raise FreshetError(f"click {number} of {user} on {item} is not in the slate asked for after it: {slate}")
         self._shown[user] = slate
-        return (acknowledged - started) * 1000, (ended - started) * 1000
+        took = (ended - started) * 1000
+        return Click(user, item, position, with_token, (acknowledged - started) * 1000, took, acknowledged_ms, ended_ms)
 
 
 class Hops:
@@ -105,22 +122,25 @@ class Hops:
 
 def main() -> None:
     """Measures and reports."""
+    rate, thousands = [int(one) for one in sys.argv[1:]] + [RATE, THOUSANDS][len(sys.argv) - 1 :]
     figures = []
     for broker in brokers():
         say(f"starting everything on the {broker} broker")
         with deployment(broker) as running:
-            figures += _measure(running, broker, "" if broker == "embedded" else f"_{broker}")
-    report("freshness", figures, "python -m bench.freshness")
+            catalogue = items(thousands * 1000, system_clock())
+            figures += _measure(running, broker, catalogue, rate, "" if broker == "embedded" else f"_{broker}")
+    report("freshness", figures, " ".join(["python -m bench.freshness", *sys.argv[1:]]))
 
 
-def _measure(running: Deployment, broker: Broker, suffix: str) -> list[Figure]:
-    now = system_clock()
+def _measure(running: Deployment, broker: Broker, catalogue: list[Item], rate: int, suffix: str) -> list[Figure]:
+    now, count = system_clock(), len(catalogue)
+    _write_vectors(running, catalogue)
     worker, replica = running.worker(session_timeout_s=6), running.replica(max_wait_ms=WAIT_MS)
-    running.send(items(ITEMS, now), interactions(EVENTS, USERS, ITEMS, now), EVENTS)
-    running.send([], interactions(PAST, READERS, ITEMS, now, "reader"), PAST)
+    running.send(catalogue, interactions(EVENTS, USERS, count, now), EVENTS)
+    running.send([], interactions(PAST, READERS, count, now, "reader"), PAST)
     running.until(lambda: worker.counted(APPLIED) == EVENTS + PAST)
-    running.until(lambda: replica.holds(items=ITEMS, vectors=ITEMS, profiles=USERS + READERS))
-    running.peer("flow", RATE[broker], FLOW_S, ITEMS)
+    running.until(lambda: replica.holds(items=count, vectors=count, profiles=USERS + READERS))
+    running.peer("flow", rate, FLOW_S, count)
     running.until(lambda: worker.counted(APPLIED) >= EVENTS + PAST + WARM_UP)
     chance = random.Random(42)
     clicks, hops = [], []
@@ -130,26 +150,45 @@ def _measure(running: Deployment, broker: Broker, suffix: str) -> list[Figure]:
         _hops(running, broker) as bare,
     ):
         readers = Readers(emitter, client, chance)
-        say(f"  {CLICKS} clicks, {RATE[broker]} other events a second")
+        before, began = worker.counted(APPLIED), perf_counter()
         for number in progress(range(CLICKS), "clicking", "clicks", CLICKS):
-            clicks.append(readers.click(number))
+            clicks.append(readers.click(number, bool(number % 2)))
             sleep(chance.uniform(*PAUSE_S))
             hops.append(bare.hop())
             sleep(chance.uniform(*PAUSE_S))
-    figures = [
+        flowed = (worker.counted(APPLIED) - before) / (perf_counter() - began)
+    return [
+        *_beside_hops("click_to_slate", [one.took_ms for one in clicks if not one.with_token], hops, suffix),
+        *_beside_hops("read_your_writes", [one.took_ms for one in clicks if one.with_token], hops, suffix),
+        *stages(running.settings, clicks, suffix),
+        Figure(f"events_flowing_meanwhile{suffix}", flowed, "1/s", "asked_for", rate),
+    ]
+
+
+def _beside_hops(name: str, took_ms: list[float], hops: list[float], suffix: str) -> list[Figure]:
+    return [
         Figure(
-            f"click_to_slate_{name}{suffix}",
-            percentile([one[1] for one in clicks], share),
+            f"{name}_{which}{suffix}",
+            percentile(took_ms, share),
             "ms",
-            f"two_hops_{name}{suffix}",
+            f"two_hops_{which}{suffix}",
             percentile(hops, share),
         )
-        for name, share in PERCENTILES.items()
+        for which, share in PERCENTILES.items()
     ]
-    return [
-        *figures,
-        Figure(f"of_it_until_kafka_has_it_p50{suffix}", percentile([one[0] for one in clicks], 0.5), "ms"),
-    ]
+
+
+def _write_vectors(running: Deployment, catalogue: list[Item]) -> None:
+    """Writes a made-up vector for each item, as if the worker had encoded its text."""
+    encoder = TransformerEncoder(threads=1)
+    vectors = np.random.default_rng(42).standard_normal((len(catalogue), encoder.dimension), np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    producer = Producer(running.settings, 20, None)
+    topic = running.settings.topic(ITEM_EMBEDDINGS)
+    pairs = zip(catalogue, vectors, strict=True)
+    for item, vector in progress(pairs, "writing", "vectors", len(catalogue)):
+        producer.send(topic, item.item_id, pack(from_vector(encoder.version, item.text(), vector)))
+    producer.close(60.0)
 
 
 @contextmanager

@@ -12,10 +12,15 @@ Then three things read it, one after the other, on the same embedded broker:
 * aiokafka alone: reads the same records and writes the very records that the worker wrote, nothing in between.
 
 Three times, on a new broker each time; the better round of each counts.
+
+Then one worker and two, each on a new broker with twice as many events in 8 partitions: from the moment when all of
+them work to the last commit, with the share of the machine's cores that the workers used. And the bytes that a
+worker writes for each event by the length of the histories (`bench/written.py`).
 """
 
 import asyncio
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,13 +35,16 @@ from kafka.admin import KafkaAdminClient
 from bench.deployment import Deployment, cpu_seconds, deployment, say
 from bench.report import Figure, report
 from bench.workload import interactions
+from bench.written import written_figures
 from domain.clock import system_clock
 from domain.errors import FreshetError
 from domain.log_reader import Record, read_to_end
 from domain.topics import INTERACTIONS, ITEM_SIGNALS, USER_PROFILES
 
 EVENTS, USERS, ITEMS, ROUNDS = 60_000, 2_000, 2_000, 3
+SCALED_EVENTS, SCALED_PARTITIONS = 2 * EVENTS, 8
 OUTPUT = "limit-output"
+APPLIED = "freshet_stream_interactions_total"
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,11 @@ class Taken:
     def rate(self) -> float:
         """Events a second."""
         return self.events / self.seconds
+
+    @property
+    def cores(self) -> float:
+        """Cores that were busy with it, on average."""
+        return self.cpu_seconds / self.seconds
 
     @property
     def cpu_us(self) -> float:
@@ -75,9 +88,39 @@ def main() -> None:
             Figure("worker_cpu_us_per_event", worker.cpu_us, "us", "stock_faust_agent", stock.cpu_us),
             Figure("bytes_written_per_event", profiles / EVENTS, "bytes"),
             Figure("signal_bytes_written_per_event", signals / EVENTS, "bytes"),
+            *_two_beside_one(),
+            *written_figures(),
         ],
         "python -m bench.ingest",
     )
+
+
+def _two_beside_one() -> list[Figure]:
+    one, two = (_scaled(count) for count in (1, 2))
+    cores = os.cpu_count() or 1
+    return [
+        Figure("two_workers_events_per_second", two.rate, "1/s", "one_worker", one.rate),
+        Figure("two_workers_cores_used", two.cores, "cores", "cores_of_the_machine", cores),
+        Figure("one_worker_cores_used", one.cores, "cores", "cores_of_the_machine", cores),
+    ]
+
+
+def _scaled(count: int) -> Taken:
+    """Returns what a backlog took of so many workers together."""
+    say(f"{count} worker{'s' * (count > 1)} on {SCALED_PARTITIONS} partitions")
+    with deployment(partitions=SCALED_PARTITIONS) as running:
+        running.send([], interactions(SCALED_EVENTS, USERS, ITEMS, system_clock()), SCALED_EVENTS)
+        workers = running.workers(count, commit_interval_s=0.2, session_timeout_s=6)
+        running.until(lambda: all(one.counted(APPLIED) for one in workers))
+        done = sum(one.counted(APPLIED) for one in workers)
+        started, cpu = perf_counter(), sum(cpu_seconds(one.child.pid) for one in workers)
+        admin = KafkaAdminClient(**running.settings.kafka_options())
+        try:
+            running.until(lambda: _committed(admin) == SCALED_EVENTS)
+        finally:
+            admin.close()
+        used = sum(cpu_seconds(one.child.pid) for one in workers) - cpu
+        return Taken(SCALED_EVENTS - done, perf_counter() - started, used)
 
 
 def _round(running: Deployment) -> tuple[Taken, Taken, Taken, float, float]:
@@ -97,8 +140,7 @@ def _round(running: Deployment) -> tuple[Taken, Taken, Taken, float, float]:
 def _worker(running: Deployment) -> tuple[Taken, float]:
     """Returns what the worker took, and how many bytes of profiles it wrote."""
     worker = running.worker(commit_interval_s=0.2, session_timeout_s=6)
-    counter = "freshet_stream_interactions_total"
-    before = running.until(lambda: worker.counted(counter))
+    before = running.until(lambda: worker.counted(APPLIED))
     started, cpu = perf_counter(), cpu_seconds(worker.child.pid)
     admin = KafkaAdminClient(**running.settings.kafka_options())
     try:
@@ -106,7 +148,7 @@ def _worker(running: Deployment) -> tuple[Taken, float]:
     finally:
         admin.close()
     taken = Taken(EVENTS - before, perf_counter() - started, cpu_seconds(worker.child.pid) - cpu)
-    if (applied := worker.counted(counter)) != EVENTS:
+    if (applied := worker.counted(APPLIED)) != EVENTS:
         raise FreshetError(f"the worker says that it applied {applied:,.0f} of {EVENTS:,} events")
     written = worker.counted("freshet_stream_profile_bytes_total")
     running.stop(worker.child)

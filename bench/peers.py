@@ -68,12 +68,12 @@ def relay(bootstrap_servers: str, source: str, target: str, size: str, fetch_max
 
 
 def flow(rate: str, seconds: str, items: str) -> None:
-    """Other people's clicks: `rate` events a second from 500 users, for `seconds` at most."""
+    """Other people's clicks: `rate` events a second from 500 users, for `seconds` at most, gathered for 20 ms."""
     from bench.workload import interactions
     from freshet import Emitter
 
     events = int(rate) * int(seconds)
-    with Emitter() as emitter:
+    with Emitter(linger_ms=20) as emitter:
         started = time.perf_counter()
         for at, one in enumerate(interactions(events, 500, int(items), system_clock(), "flow")):
             time.sleep(max(0.0, started + at / int(rate) - time.perf_counter()))

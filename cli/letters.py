@@ -16,7 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from cli.kafka_clients import connected
 from domain.errors import BrokerUnavailable, QueryError, TopicError
 from domain.settings import KafkaSettings
-from domain.topics import DEAD_LETTERS, ORIGINAL_HEADER
+from domain.topics import DEAD_LETTERS, MARK_HEADER, ORIGINAL_HEADER
 
 STALL_S = 20.0
 """How long a broker may give nothing before its end is reached."""
@@ -24,10 +24,6 @@ STALL_S = 20.0
 WHOLE_FETCHES = 1_000_000
 """Records a poll may return. The embedded broker reports the first record of its last batch plus one as a
 partition's end, so a fetch must come out whole or the rest of that batch is missed."""
-
-
-MARK_HEADER = "freshet-replayed"
-"""On a mark; the value is a Mark in JSON."""
 
 
 class Mark(msgspec.Struct, frozen=True):

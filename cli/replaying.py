@@ -10,10 +10,10 @@ import msgspec
 from kafka import KafkaProducer
 
 from cli.kafka_clients import connected
-from cli.letters import MARK_HEADER, Letter, Mark, read_letters, read_marks
+from cli.letters import Letter, Mark, read_letters, read_marks
 from domain.errors import DeliveryError
 from domain.settings import KafkaSettings
-from domain.topics import DEAD_LETTERS
+from domain.topics import DEAD_LETTERS, MARK_HEADER
 
 ON_THEIR_WAY = 5_000
 """Letters that may be unconfirmed; kafka-python has no bound of its own."""

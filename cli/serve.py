@@ -18,7 +18,7 @@ def serve(
     """Run a serving replica: reads the derived topics into memory and answers over HTTP.
 
     It answers /health/ready with 200 once it has caught up, and goes on answering from memory when Kafka is
-    away. The API's document is at /docs, the playground at /ui.
+    away. The API's document is at /docs, the playground at /ui, the live page at /ui/live.
     """
     given = {"host": host, "port": port, "bootstrap_servers": bootstrap_servers}
     settings = load_settings(ServingSettings, **{name: value for name, value in given.items() if value is not None})

@@ -56,7 +56,7 @@ _Context = Annotated[
 ]
 
 
-class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One thing that one user did to one item.
 
     `event_id` is the caller's: the same id of the same user never counts twice. `event_time` is read from
@@ -77,11 +77,13 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        for field in ("event_id", "user_id", "item_id"):
-            checked_id(field, getattr(self, field))
-        for field in ("session_id", "recommendation_id"):
-            if getattr(self, field) is not None:
-                checked_id(field, getattr(self, field))
+        checked_id("event_id", self.event_id)
+        checked_id("user_id", self.user_id)
+        checked_id("item_id", self.item_id)
+        if self.session_id is not None:
+            checked_id("session_id", self.session_id)
+        if self.recommendation_id is not None:
+            checked_id("recommendation_id", self.recommendation_id)
         force_setattr(self, "event_time", epoch_ms("event_time", self.event_time))
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"value: expected a finite number, got {self.value}")

@@ -17,7 +17,7 @@ import msgspec
 from domain.interactions import Interaction
 
 
-class Touch(msgspec.Struct, frozen=True, array_like=True, order=True):
+class Touch(msgspec.Struct, frozen=True, array_like=True, order=True, gc=False):
     """One remembered interaction. The first two fields are its place in the order of the set.
 
     `offset` is where its record lies in its partition of `interactions`: the same event id at another
@@ -32,7 +32,7 @@ class Touch(msgspec.Struct, frozen=True, array_like=True, order=True):
     offset: int
 
 
-class Profile(msgspec.Struct, frozen=True, array_like=True):
+class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is remembered of one user.
 
     Attributes:

@@ -6,8 +6,10 @@ them accepts the others accept too.
 
 import math
 import re
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -36,13 +38,19 @@ def decode(raw: bytes | str, kind: type[Record], limit: int = MAX_RECORD_BYTES) 
     if len(raw) > limit:
         raise MalformedEvent(f"record has {len(raw):,} bytes; at most {limit:,} are accepted")
     try:
-        return msgspec.json.decode(raw, type=kind)
+        decoded: Record = _decoder(cast(Hashable, kind)).decode(raw)
+        return decoded
     except msgspec.ValidationError as error:
         raise MalformedEvent(_explain(raw, str(error))) from None
     except RecursionError:
         raise MalformedEvent(f"nested too deeply; it begins with {bytes_preview(raw)}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise MalformedEvent(f"not valid JSON: {error}; it begins with {bytes_preview(raw)}") from None
+
+
+@cache
+def _decoder(kind: Hashable) -> Any:  # noqa: ANN401
+    return msgspec.json.Decoder(kind)  # made once for each kind: to look it up costs as much as to decode
 
 
 def convert(value: object, kind: type[Record]) -> Record:

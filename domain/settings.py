@@ -78,6 +78,12 @@ class KafkaSettings(BaseSettings):
         0, ge=0, le=256, description="threads of the text encoder; 0: as many as the machine has cores"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="how much is logged")
+    traces: str = Field(
+        "",
+        pattern=r"^(otlp|file:.+)?$",
+        description="where OpenTelemetry traces of events go: `otlp` (OTEL_EXPORTER_OTLP_ENDPOINT says where), or "
+        "`file:PATH`; empty: nowhere. Needs `freshet[traces]`",
+    )
 
     def topic(self, name: str) -> str:
         """The full name of one of the design's topics, or of the workers' group, in this deployment."""
@@ -129,6 +135,11 @@ class StreamSettings(KafkaSettings):
         le=60,
         description="seconds between commits of what has been read; the most that is read again after a crash",
     )
+    worker_compression: Literal["none", "snappy", "zstd"] = Field(
+        "none",
+        description="how the worker compresses what it writes: snappy halves it, zstd leaves a third and takes "
+        "some microseconds of processor time for each event, more where few come together",
+    )
     session_timeout_s: float = Field(
         15.0,
         ge=6,
@@ -176,7 +187,7 @@ class ServingSettings(KafkaSettings):
         ge=1,
         le=10_000,
         description="requests that may wait for the processor; more are answered 503 with Retry-After at once, "
-        "except /health and /metrics",
+        "except /health, /metrics and /v1/live",
     )
     max_in_flight: int = Field(
         256,

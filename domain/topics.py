@@ -32,6 +32,9 @@ OF_A_GENERATION = frozenset({*DERIVED, STREAM_GROUP})
 ORIGINAL_HEADER = "original-"
 """In a dead letter, goes before the names of the headers that the record itself had."""
 
+MARK_HEADER = "freshet-replayed"
+"""On a record in `dead-letters` that is no letter: it marks how far a replay of them has come."""
+
 DAY_MS = 86_400_000
 TOMBSTONE_MS = DAY_MS
 """How long a deletion stays readable; a replica's snapshot older than this would bring deleted keys back."""

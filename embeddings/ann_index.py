@@ -4,6 +4,7 @@ Ids are row numbers of the catalogue: small non-negative integers, so that a mas
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
@@ -14,6 +15,25 @@ from domain.errors import DimensionMismatch
 
 MAX_ID = 2**31 - 1
 """An id above this is no row number; indexes and masks take memory up to the largest id."""
+
+
+@dataclass(frozen=True)
+class IndexState:
+    """How an index stands.
+
+    Attributes:
+        vectors: how many ids are held.
+        fresh: rows in the exact buffer beside an approximate main index; 0 while all is exact.
+        dead: rows that were replaced or removed and still take memory.
+        rebuilds: how often it was built anew since it was made.
+        rebuild_s: how long the last time took; 0 before the first.
+    """
+
+    vectors: int
+    fresh: int = 0
+    dead: int = 0
+    rebuilds: int = 0
+    rebuild_s: float = 0.0
 
 
 class AnnIndex(Protocol):
@@ -65,6 +85,23 @@ class AnnIndex(Protocol):
         Raises:
             DimensionMismatch: the queries are not (B, D).
             ValueError: a query is not finite, k is negative, or the mask is not one row of booleans.
+        """
+        ...
+
+    def state(self) -> IndexState:
+        """Says how the index stands."""
+        ...
+
+    def recall(self, queries: int, k: int, seed: int) -> float | None:
+        """Tries searches out and compares them with looking at every vector; takes as long as that.
+
+        Args:
+            queries: how many to try: held vectors and blends of two, as users' profiles are.
+            k: how many each looks for.
+            seed: which.
+
+        Returns:
+            The share that was found of what should be, 0 to 1; None if nothing is held.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
+from embeddings.ann_index import IndexState, checked_queries, checked_rows, is_allowed, of_width
 from embeddings.rows import longest
 from embeddings.snapshot import new_snapshot, read_snapshot
 
@@ -63,6 +63,14 @@ class ExactIndex:
         scores[:, : best.shape[1]] = np.take_along_axis(similarities, best, axis=1)
         found[:, : best.shape[1]] = ids[best]
         return scores, found
+
+    def state(self) -> IndexState:
+        """See `AnnIndex.state`."""
+        return IndexState(len(self))
+
+    def recall(self, queries: int, k: int, seed: int) -> float | None:  # noqa: ARG002
+        """See `AnnIndex.recall`. All is found, as it looks at every vector."""
+        return 1.0 if len(self) else None
 
     def save(self, folder: Path) -> None:
         """See `AnnIndex.save`."""

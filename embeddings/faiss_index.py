@@ -19,6 +19,7 @@ import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Self
 
 import faiss
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.errors import SnapshotCorrupt
-from embeddings.ann_index import checked_queries, checked_rows, is_allowed, of_width
+from embeddings.ann_index import IndexState, checked_queries, checked_rows, is_allowed, of_width
 from embeddings.rows import PIECE, Rows, View, Wanted
 from embeddings.snapshot import MAIN, new_snapshot, read_snapshot
 
@@ -89,6 +90,7 @@ class FaissIndex:
         self._worker: threading.Thread | None = None
         self._retry_above = 0
         self._rebuilding = threading.Lock()  # one rebuild at a time
+        self._rebuilds, self._rebuild_s = 0, 0.0
 
     @property
     def dimension(self) -> int:
@@ -144,15 +146,21 @@ class FaissIndex:
         Where there are many dead rows they are dropped before.
         """
         with self._rebuilding:
-            if self._main is None or self._is_stale():
-                self._compact()
-                return
+            started = perf_counter()
+            self._rebuild()
             with self._lock:
-                view, main = self._rows.view(), self._main
-            due = LISTS_GROWTH * main.nlist < _lists(len(view.ids))
-            main = _main_over(view) if due else _extended(main, view)
-            with self._lock:
-                self._main = main
+                self._rebuilds, self._rebuild_s = self._rebuilds + 1, perf_counter() - started
+
+    def _rebuild(self) -> None:
+        if self._main is None or self._is_stale():
+            self._compact()
+            return
+        with self._lock:
+            view, main = self._rows.view(), self._main
+        due = LISTS_GROWTH * main.nlist < _lists(len(view.ids))
+        main = _main_over(view) if due else _extended(main, view)
+        with self._lock:
+            self._main = main
 
     def _compact(self) -> None:
         with self._lock:
@@ -171,6 +179,31 @@ class FaissIndex:
         """Waits until nothing is being rebuilt in the background."""
         while (worker := self._worker) is not None:
             worker.join()
+
+    def state(self) -> IndexState:
+        """See `AnnIndex.state`."""
+        with self._lock:
+            rows, main = self._rows, self._main
+            fresh = rows.count - main.ntotal if main else 0
+            dead = rows.count - rows.alive_count
+            return IndexState(rows.alive_count, fresh, dead, self._rebuilds, self._rebuild_s)
+
+    def recall(self, queries: int, k: int, seed: int) -> float | None:
+        """See `AnnIndex.recall`."""
+        with self._lock:
+            view = self._rows.view()
+        alive = np.flatnonzero(view.alive)
+        if not len(alive):
+            return None
+        tried = _trials(view, alive, queries, seed)
+        faiss.omp_set_num_threads(1)
+        k = min(k, len(alive))
+        candidates = _exact(view, view.every, 0, len(view.ids), tried, k)
+        least = [_ranked(view, one, query, k)[0][-1] for one, query in zip(candidates, tried, strict=True)]
+        found, _ = self.search(tried, k)
+        # By similarity, not by id: of those that are equal any will do, and what came meanwhile is no miss.
+        slack = ROUNDING * view.longest * np.linalg.norm(tried, axis=1)
+        return float((found >= (np.array(least) - slack)[:, None]).mean())
 
     def save(self, folder: Path) -> None:
         """See `AnnIndex.save`. The main index is saved too, so that loading builds nothing."""
@@ -284,11 +317,17 @@ def _add(main: Main, view: View) -> None:
             main.add(piece)
 
 
+def _trials(view: View, rows: NDArray[np.int64], count: int, seed: int) -> NDArray[np.float32]:
+    """Returns queries like those of users, (count, D): every other a vector of these rows, the rest blends of two."""
+    pairs = rows[np.random.default_rng(seed).integers(0, len(rows), (count, 2))]
+    blend = np.where(np.arange(count) % 2, 0.5, 0.0).astype(np.float32)[:, None]
+    queries: NDArray[np.float32] = view.take(pairs[:, 0]) + blend * view.take(pairs[:, 1])
+    return queries
+
+
 def _probes_needed(main: Main, view: View) -> int:
     """Tries out how many lists to look into, with queries like those of users: items and blends of two."""
-    pairs = np.random.default_rng(0).integers(0, len(view.ids), (TRIAL_QUERIES, 2))
-    blend = np.where(np.arange(TRIAL_QUERIES) % 2, 0.5, 0.0).astype(np.float32)[:, None]
-    queries = view.take(pairs[:, 0]) + blend * view.take(pairs[:, 1])
+    queries = _trials(view, np.arange(len(view.ids)), TRIAL_QUERIES, 0)
     every = Wanted(np.ones(len(view.ids), np.bool_))
     k = min(TRIAL_K, len(view.ids))
     candidates = _exact(view, every, 0, len(view.ids), queries, k)

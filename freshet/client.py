@@ -67,8 +67,8 @@ class Client:
             explain: whether each item carries what each feature added to its score.
             after: the token of an event that the slate shall reflect; `fresh` says whether it does.
             wait_ms: how long to wait for that event.
-            **post_fields: `history`, `filter`, `boost`, `exclude`, `diversity`, `rotation`, `context`,
-                `cursor`, as `POST /v1/recommendations` takes them.
+            **post_fields: `history`, `filter`, `boost`, `exclude`, `diversity`, `explore`, `without`, `rotation`,
+                `context`, `cursor`, as `POST /v1/recommendations` takes them.
         """
         query = {"count": count, "scenario": scenario, "explain": explain, "after": after, "wait_ms": wait_ms}
         wait_s = (wait_ms or 0) / 1_000

@@ -52,7 +52,7 @@ class Emitter:
             on_error: is called with each loss, in the sending thread; keep it short.
 
         Raises:
-            ConfigError: a setting is wrong.
+            ConfigError: a setting is wrong, or FRESHET_TRACES is set and OpenTelemetry not installed.
             BrokerUnavailable: no broker answers.
         """
         from freshet.producer import Producer  # noqa: PLC0415 - loads kafka-python: 0.2 s, for emitters only

@@ -12,6 +12,7 @@ from kafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError, Unkno
 from domain.errors import BrokerUnavailable, DeliveryError, FreshetError, TopicError
 from domain.positions import Position, to_token
 from domain.settings import KafkaSettings
+from tracing import Span, headers_of, tracer_of
 
 BATCH_BYTES = 131_072
 """Eight times kafka-python's own, which caps throughput at a few hundred events a request."""
@@ -73,6 +74,7 @@ class Producer:
         self._counting = threading.Lock()
         self._room = threading.BoundedSemaphore(MAX_PENDING)
         self._closed = False
+        self._tracer = tracer_of(settings, "freshet-emitter")
         try:
             self._kafka = KafkaProducer(
                 **self._options,
@@ -95,13 +97,19 @@ class Producer:
         """
         if not self._room.acquire(timeout=BLOCK_MS / 1_000):
             raise BrokerUnavailable(f"{self._where}: {MAX_PENDING:,} records wait for it; is it running?")
+        span = self._tracer.start(f"send {topic}", "producer", None, topic, key) if self._tracer else None
+        headers = headers_of([span]) if span else None
         try:
-            future = self._kafka.send(topic, key=key.encode(), value=value)
+            future = self._kafka.send(topic, key=key.encode(), value=value, headers=headers)
         except BaseException as error:
             self._room.release()
+            if span:
+                span.end(str(error))
             raise (self._refusal(topic, error) if isinstance(error, KafkaError) else error) from None
         future.add_callback(self._taken)
         future.add_errback(partial(self._lost, topic, key))
+        if span:
+            future.add_both(partial(_ended, span))
         return Delivery(future, self._where)
 
     def flush(self, timeout_s: float) -> None:
@@ -133,6 +141,9 @@ class Producer:
         except BaseException:
             self._abandon()
             raise
+        finally:
+            if self._tracer:
+                self._tracer.close()
         self._raise_losses()
 
     def _abandon(self) -> None:
@@ -189,3 +200,7 @@ class Producer:
             f"{self._where} does not answer ({error}). Check FRESHET_BOOTSTRAP_SERVERS, and that it runs; "
             "`freshet broker` starts one to try things with"
         )
+
+
+def _ended(span: Span, outcome: object) -> None:
+    span.end(str(outcome) if isinstance(outcome, BaseException) else None)

@@ -10,9 +10,9 @@ from fastapi.responses import Response
 
 from serving import errors, openapi
 from serving.gate import Gate
-from serving.pages import playground
+from serving.pages import pages
 from serving.replica import Replica
-from serving.routes import items, operations, recommendations, records, users
+from serving.routes import items, live, operations, recommendations, records, users
 
 DESCRIPTION = "Real-time personalised recommendations over Kafka: a click changes the slate in milliseconds."
 
@@ -44,7 +44,7 @@ def create_app(replica: Replica) -> FastAPI:
         return errors.problem(400, "The request asks for something out of bounds", detail)
 
     # Trending before similar: both begin with /v1/items/.
-    for one in (recommendations, records, items, users, operations, playground):
+    for one in (recommendations, records, items, users, operations, live, pages):
         app.include_router(one.router)
     return app
 

@@ -13,7 +13,7 @@ from serving.errors import TITLES, problem
 OPEN = ("/health/", "/ui")
 """Paths that need no key: probes have none, and the page itself holds no data."""
 
-UNQUEUED = ("/health/", "/metrics")
+UNQUEUED = ("/health/", "/metrics", "/v1/live")
 """Paths that no overload keeps anybody from: whoever looks after the replica needs them most then."""
 
 

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from domain.errors import BrokerUnavailable
+from domain.log_reader import Headers
 from domain.positions import Position
 from serving import metrics
 
@@ -30,7 +31,7 @@ class Intake:
         self._producer: AIOKafkaProducer | None = None
         self._lock = asyncio.Lock()
 
-    async def send(self, topic: str, key: str, value: bytes | None) -> Position:
+    async def send(self, topic: str, key: str, value: bytes | None, headers: Headers = ()) -> Position:
         """Writes one record and returns where it lies once all in-sync brokers have it.
 
         Raises:
@@ -43,7 +44,7 @@ class Intake:
         try:
             async with asyncio.timeout(self._timeout_s):
                 producer = await self._connected()
-                sent = await producer.send(topic, value, key=key.encode())
+                sent = await producer.send(topic, value, key=key.encode(), headers=list(headers))
                 sent.add_done_callback(partial(self._release, size))
                 written = await asyncio.shield(sent)
         except (KafkaError, OSError, TimeoutError) as error:

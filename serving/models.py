@@ -7,6 +7,7 @@ is known only to the loaders, one for each model.
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 
 import msgspec
@@ -58,6 +59,12 @@ class Models:
     def loaded(self, name: str) -> LoadedModel | None:
         """Returns the same with its manifest."""
         return self._loaded.get(name)
+
+    def without(self, name: str) -> "Models":
+        """Returns what is loaded now but one, to be read only."""
+        view = copy(self)
+        vars(view)["_loaded"] = {other: one for other, one in self._loaded.items() if other != name}
+        return view
 
     def versions(self) -> dict[str, str]:
         """The version of each model that requests are answered with."""

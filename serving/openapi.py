@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from domain import answers
 from domain.interactions import Interaction
 from domain.items import Item
+from domain.live import Live
 from domain.users import UserChange
 from serving.requests import RecommendRequest
 
@@ -22,6 +23,7 @@ STRUCTS: tuple[type[msgspec.Struct], ...] = (
     answers.ProfileAnswer,
     answers.BatchResult,
     answers.Readiness,
+    Live,
     answers.Problem,
 )
 

@@ -5,7 +5,8 @@ The follower feeds it from Kafka, the backtest from files; the request path read
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Protocol
 
 import msgspec
@@ -32,6 +33,8 @@ from serving.models import Loader, Models
 from serving.new_items import NewItems
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
 from serving.sequence_space import SequenceSpace
+from serving.side_effects.click_through import ClickThrough
+from tracing import Span, Tracer, parents_of
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +67,8 @@ class ReadModel:
         catalogue, behaviour, new_items, profiles, models: what the request path reads.
         waiters: requests that wait for a profile.
         watcher: is told of changed profiles once the replica is live; None for nobody.
+        tracer: goes on with the traces that records come with; None for nobody.
+        click_through: counts what is chosen of what was shown; told of profiles as well.
         learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         settings: the replica's settings.
     """
@@ -90,6 +95,8 @@ class ReadModel:
         self.waiters = ProfileWaiters(self.profiles)
         self.live = False  # while it restores, ages say nothing about freshness
         self.watcher: ProfileWatcher | None = None
+        self.click_through = ClickThrough(self.types)
+        self.tracer: Tracer | None = None
         self._clock = clock
         self._appliers: dict[str, Callable[[str, Record], None]] = {
             settings.topic(ITEMS): self._apply_item,
@@ -101,13 +108,23 @@ class ReadModel:
 
     def apply(self, records: Sequence[Record]) -> None:
         """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
+        tracer = self.tracer if self.live else None  # what is read again at a start happened long ago
         with self.catalogue.together():
             for record in records:
-                try:
-                    self._appliers[record.topic]((record.key or b"").decode(), record)
-                except (EventError, UnicodeDecodeError) as error:
-                    metrics.refused_records.labels(record.topic).inc()
-                    log.warning("%s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+                spans = _spans(tracer, record) if tracer is not None and record.headers else ()
+                fault = self._applied(record)
+                for span in spans:
+                    span.end(fault)
+
+    def _applied(self, record: Record) -> str | None:
+        """Applies one record; returns what is wrong with it."""
+        try:
+            self._appliers[record.topic]((record.key or b"").decode(), record)
+        except (EventError, UnicodeDecodeError) as error:
+            metrics.refused_records.labels(record.topic).inc()
+            log.warning("%s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+            return str(error)
+        return None
 
     def _apply_item(self, key: str, record: Record) -> None:
         item = None if record.value is None else decode_item(record.value)
@@ -133,6 +150,7 @@ class ReadModel:
         if profile is not None:
             self.waiters.applied(key, profile.position)
             if self.live:
+                self.click_through.applied(key, profile)
                 now = self._clock()
                 metrics.freshness.observe(max(0, now - profile.arrived_ms) / 1000)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
@@ -179,6 +197,20 @@ class ReadModel:
         self.new_items = NewItems(catalogue, self.behaviour, self.settings.fresh_days)
         self.learned_to = learned_to or {}
 
+    def without(self, parts: Collection[str]) -> "ReadModel":
+        """Returns a view that answers without some parts: it shares all that is held, and is to be read only.
+
+        Args:
+            parts: sources and feature families, as FRESHET_DISABLED names them, and `ranker` for what it has learned.
+        """
+        view, off = copy(self), {*parts} - {"ranker"}
+        variant = ".".join([self.settings.variant, "without", *sorted({*parts})])
+        disabled = sorted({*self.settings.disabled, *off})
+        view.settings = self.settings.model_copy(update={"disabled": disabled, "variant": variant})
+        if "ranker" in parts:
+            view.models = self.models.without("ranker")
+        return view
+
     def ranker(self) -> Ranker:
         """Returns the active ranker; before any was learned, one that knows its prior."""
         loaded = self.models.active("ranker")
@@ -201,6 +233,12 @@ class ReadModel:
 
     def _apply_model(self, key: str, record: Record) -> None:
         self.models.put(key, record.value, self.live)
+
+
+def _spans(tracer: Tracer, record: Record) -> list[Span]:
+    key = (record.key or b"").decode("utf-8", "replace")
+    name = f"apply {record.topic}"
+    return [tracer.start(name, "consumer", one, record.topic, key) for one in parents_of(record.headers)]
 
 
 def summary(model: ReadModel) -> dict[str, int]:

@@ -7,13 +7,18 @@ from domain.settings import ServingSettings
 from domain.topics import EXPOSURES
 from embeddings.encoder import TextEncoder
 from embeddings.faiss_index import FaissIndex
+from serving import metrics
 from serving.features import NAMES
 from serving.follower import Follower
+from serving.from_zero import from_zero
+from serving.index_meter import IndexMeter
 from serving.intake import Intake
 from serving.live_meter import LiveMeter
+from serving.log_tail import LogTail
 from serving.read_model import ReadModel
 from serving.side_effects.exposures import ExposureLog
 from serving.snapshot.snapshots import Snapshots
+from tracing import Tracer, tracer_of
 
 
 @dataclass
@@ -28,10 +33,14 @@ class Replica:
     encoder: TextEncoder | None
     clock: Clock
     meter: LiveMeter
+    tail: LogTail
+    index_meter: IndexMeter
+    tracer: Tracer | None
 
     async def start(self) -> None:
         """Begins to follow Kafka, to measure itself and to log exposures."""
         await self.meter.start()
+        await self.index_meter.start()
         await self.follower.start()
         await self.exposures.start()
 
@@ -39,8 +48,12 @@ class Replica:
         """Stops what `start` began."""
         await self.follower.stop()
         await self.meter.stop()
+        await self.index_meter.stop()
         await self.exposures.stop()
+        await self.tail.stop()
         await self.intake.stop()
+        if self.tracer is not None:
+            self.tracer.close()
 
 
 def build_replica(
@@ -60,4 +73,20 @@ def build_replica(
     exposures = ExposureLog(intake, settings.topic(EXPOSURES))
     snapshots = Snapshots(settings, model, clock) if settings.snapshot_path else None
     follower, meter = Follower(settings, model, snapshots, clock), LiveMeter(model, clock)
-    return Replica(settings, model, follower, intake, exposures, encoder, clock, meter)
+    if encoder:
+        metrics.model_info.labels("text", encoder.version).set(1)
+    from_zero(settings)
+    model.tracer = tracer_of(settings, "freshet-serving")
+    return Replica(
+        settings=settings,
+        model=model,
+        follower=follower,
+        intake=intake,
+        exposures=exposures,
+        encoder=encoder,
+        clock=clock,
+        meter=meter,
+        tail=LogTail(settings, clock),
+        index_meter=IndexMeter(model),
+        tracer=model.tracer,
+    )

@@ -5,7 +5,7 @@ import binascii
 from dataclasses import replace
 from secrets import token_hex
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -25,13 +25,16 @@ DEFAULT_WAIT_MS = 1000
 _Id = Annotated[str, Meta(min_length=1, max_length=128)]
 _Label = Annotated[str, Meta(max_length=64)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
+_Part = Literal["covisitation", "sequence", "popularity", "profile", "kind", "fresh", "ranker"]
 
 
 class RecommendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of POST /v1/recommendations.
 
     With `history` (the oldest first) the stored profile is not looked at. `after` and `wait_ms` are for
-    reading one's writes; `cursor` is a previous answer's `next_cursor`.
+    reading one's writes; `cursor` is a previous answer's `next_cursor`. `diversity` and `explore` stand in for
+    FRESHET_DIVERSITY and FRESHET_EXPLORE_SHARE. `without` is for comparisons: sources and features to leave out, and
+    `ranker` for the weights from before it learned; answer and exposure then name another variant.
     """
 
     user_id: _Id = "anonymous"
@@ -43,6 +46,8 @@ class RecommendRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     boost: Annotated[list[Boost], Meta(max_length=16)] = []
     exclude: Annotated[list[_Id], Meta(max_length=1000)] = []
     diversity: _Share | None = None
+    explore: Annotated[float, Meta(ge=0, le=0.5)] | None = None
+    without: Annotated[list[_Part], Meta(max_length=16)] = []
     rotation: _Share = 0.0
     context: Annotated[dict[_Label, Annotated[str, Meta(max_length=256)]], Meta(max_length=16)] | None = None
     cursor: Annotated[str, Meta(max_length=64)] | None = None
@@ -62,11 +67,15 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
     if request.after is not None:
         wait_ms = min(request.wait_ms, replica.settings.max_wait_ms)
         offset = from_token(request.after).offset
+        waiting = perf_counter()
         fresh = await replica.model.waiters.reached(request.user_id, offset, wait_ms)
+        metrics.after_seconds.labels("true" if fresh else "false").observe(perf_counter() - waiting)
     query = _query(replica, request)
     slate = recommend(query)
     recommendation_id = token_hex(8)
-    replica.exposures.note(exposure_of(recommendation_id, query, slate, request.context))
+    exposure = exposure_of(recommendation_id, query, slate, request.context)
+    replica.exposures.note(exposure)
+    replica.model.click_through.shown(exposure)
     metrics.slates.labels(slate.fallback or "none").inc()
     metrics.slate_items.observe(len(slate.items))
     return Recommendations(
@@ -76,7 +85,7 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
             as_of=query.touches[-1].event_time if query.touches else None, interactions=len(query.touches)
         ),
         fallback=slate.fallback,
-        variant=replica.settings.variant,
+        variant=query.model.settings.variant,
         next_cursor=_cursor(query.offset + query.count) if slate.more else None,
         stale=replica.follower.stale,
         fresh=fresh,
@@ -100,7 +109,8 @@ def _check(replica: Replica, request: RecommendRequest) -> None:
 
 def _query(replica: Replica, request: RecommendRequest) -> Query:
     now = replica.clock()
-    query = stored_query(replica.model, request.user_id, request.count, now)
+    model = replica.model.without(request.without) if request.without else replica.model
+    query = stored_query(model, request.user_id, request.count, now)
     if request.history:
         touches = tuple(
             Touch(now + at - len(request.history), f"history-{at}", one.item_id, one.type, one.value, at)
@@ -115,6 +125,7 @@ def _query(replica: Replica, request: RecommendRequest) -> Query:
         filter=request.filter,
         boost=request.boost,
         diversity=query.diversity if request.diversity is None else request.diversity,
+        explore_share=query.explore_share if request.explore is None else request.explore,
         rotation=request.rotation,
         offset=_offset(replica, request.cursor),
     )

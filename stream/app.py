@@ -3,6 +3,7 @@
 import logging
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import faust
@@ -14,6 +15,7 @@ from domain.topics import INTERACTIONS, ITEMS, STREAM_GROUP, USERS
 from embeddings.encoder import TextEncoder
 from stream import metrics
 from stream.agents import Agents, Handler, consume
+from stream.backlog import READ_TOPICS
 from stream.batching import BatchApp
 from stream.membership import Membership
 from stream.outbox import Outbox
@@ -21,6 +23,7 @@ from stream.owned_partitions import OwnedPartitions
 from stream.restore import restore_partition, restore_text_hashes
 from stream.topic_watch import watch_topics
 from stream.watchdog import Steps, Watchdog
+from tracing import tracer_of
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +49,18 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
         autodiscover=False,
     )
     steps = Steps()
-    outbox = Outbox(options, Membership(settings.session_timeout_s), steps.take)
+    compression = None if settings.worker_compression == "none" else settings.worker_compression
+    outbox = Outbox(options | {"compression_type": compression}, Membership(settings.session_timeout_s), steps.take)
     users = OwnedPartitions(lambda partition: restore_partition(settings, partition, outbox, steps.take))
     items = OwnedPartitions(lambda partition: restore_text_hashes(settings, partition, steps.take))
-    agents = Agents(settings, outbox, encoder, users, items)
+    agents = Agents(settings, outbox, encoder, users, items, tracer_of(settings, "freshet-stream"))
     app.fetch_max_wait_ms = settings.fetch_max_wait_ms
     app.outbox = outbox
     app.watchdog = Watchdog(settings, steps, app.assigned)
     metrics.partitions_owned.set_function(lambda: len(users))
+    metrics.model_info.labels("text", encoder.version).set(1)
+    read = [(name, settings.topic(name)) for name in READ_TOPICS]
+    metrics.from_zero(read, settings.all_interaction_types(), app.lag)
     _add_agent(app, settings.topic(INTERACTIONS), INTERACTIONS, agents.interactions)
     _add_agent(app, settings.topic(USERS), USERS, agents.user_changes)
     _add_agent(app, settings.topic(ITEMS), ITEMS, agents.items)
@@ -74,6 +81,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
     @app.on_partitions_revoked.connect
     async def forget(_: object, revoked: Iterable[TP], **__: object) -> None:
         await outbox.flush()
+        app.lag.forget(revoked)
         gone = {tp.partition for tp in revoked}
         users.drop(gone)
         items.drop(gone)
@@ -88,7 +96,7 @@ def create_app(settings: StreamSettings, encoder: TextEncoder) -> BatchApp:
 
 def _add_agent(app: BatchApp, topic: str, name: str, handle: Handler) -> None:
     async def body(stream: Any) -> None:  # noqa: ANN401
-        await consume(name, stream, handle)
+        await consume(name, stream, handle, lambda batch: app.outbox.when_written(partial(app.lag.handled, batch)))
 
     app.agent(app.batch_topic(topic), name=f"freshet-{name}", concurrency=1)(body)
 

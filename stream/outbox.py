@@ -4,24 +4,30 @@ Agents put the effects of a batch here and go on; one task writes them. A batch'
 first signals, dead letters and forwarded events, and only when Kafka has them, the profiles. So a profile
 that reflects an offset proves that everything else which that offset gave rise to is durable, and a
 redelivered event can be recognised by its user's profile alone.
+
+All batches that wait take a step together, and the second step of some goes out with the first of the next: so
+a batch is durable two answers of Kafka after its turn came, however many partitions bring one.
 """
 
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from stream import metrics
 from stream.membership import Membership
 
 log = logging.getLogger(__name__)
 
-QUEUED_BATCHES = 4
-"""Batches of effects that may wait while one is written; a full queue slows the agents down."""
+QUEUED_BATCHES = 8
+"""Batches of effects that may wait while others are written; a full queue slows the agents down."""
 
 LARGEST = 2 * 1_048_576
 """Twice what Kafka takes of a producer by default: a dead letter is its record and some headers."""
@@ -45,10 +51,14 @@ class Write(NamedTuple):
 
 
 class Effects(NamedTuple):
-    """What one batch gives rise to: `first` must be durable before any of `then` is sent."""
+    """What one batch gives rise to: `first` must be durable before any of `then` is sent.
+
+    `computed_s` is when it was computed, by `perf_counter`.
+    """
 
     first: Sequence[Write]
     then: Sequence[Write] = ()
+    computed_s: float | None = None
 
 
 class Outbox:
@@ -65,7 +75,7 @@ class Outbox:
         """Connects to nothing before `start`.
 
         Args:
-            kafka_options: how to reach Kafka.
+            kafka_options: how to reach Kafka, and what else an aiokafka producer takes.
             membership: is asked before each write; a worker that has lost its partitions ends.
             step: is called each time the effects of a batch are durable.
         """
@@ -77,6 +87,7 @@ class Outbox:
         self._put = 0
         self._written = 0
         self._progress = asyncio.Condition()
+        self._then: deque[tuple[int, Callable[[], None]]] = deque()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -91,6 +102,13 @@ class Outbox:
         """Queues the effects of one batch; waits while the queue is full."""
         self._put += 1
         await self._queue.put(effects)
+
+    def when_written(self, then: Callable[[], None]) -> None:
+        """Calls back when everything put so far is durable in Kafka; at once if it is."""
+        if self._written >= self._put:
+            then()
+        else:
+            self._then.append((self._put, then))
 
     async def flush(self) -> None:
         """Returns when everything put so far is durable in Kafka."""
@@ -107,18 +125,37 @@ class Outbox:
 
     async def _write_all(self, producer: AIOKafkaProducer) -> None:
         try:
+            begun: list[Effects] = []  # their first step is done
             while True:
-                effects = await self._queue.get()
-                await _write(producer, effects.first, self.membership)
-                await _write(producer, effects.then, self.membership)
-                self._step()
-                async with self._progress:
-                    self._written += 1
-                    self._progress.notify_all()
+                taken = await self._waiting(wait=not begun)
+                first = [write for effects in taken for write in effects.first]
+                then = [write for effects in begun for write in effects.then]
+                await _write(producer, [*first, *then], self.membership)
+                for effects in taken:
+                    if effects.then and effects.computed_s is not None:
+                        metrics.written.observe(perf_counter() - effects.computed_s)
+                if begun:
+                    await self._have_written(len(begun))
+                begun = taken
         except asyncio.CancelledError:
             raise
         except BaseException:
             leave("the worker cannot write its results")
+
+    async def _waiting(self, wait: bool) -> list[Effects]:
+        """Takes all that is queued; waits for something to be, or returns nothing then."""
+        taken = [await self._queue.get()] if wait else []
+        while not self._queue.empty():
+            taken.append(self._queue.get_nowait())
+        return taken
+
+    async def _have_written(self, count: int) -> None:
+        self._step()
+        async with self._progress:
+            self._written += count
+            self._progress.notify_all()
+        while self._then and self._then[0][0] <= self._written:
+            self._then.popleft()[1]()
 
 
 def leave(why: str, with_traceback: bool = True) -> None:

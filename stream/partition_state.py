@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from domain.codecs import unpack
 from domain.profile import EMPTY, Profile
 from learning.signals import ItemSignals
+from stream.profile_draft import Draft, Pulling
+
+HOT_USERS = 1_000
+"""Users whose draft stays between batches, some 20 kB each at most; others' profiles are split up again."""
 
 
 @dataclass
 class PartitionState:
     """The derived state of one partition of `interactions`.
 
-    Profiles stay encoded: decoded they would take ten times the memory, and a batch decodes each of its
-    users once.
+    Profiles stay encoded: decoded they would take ten times the memory.
 
     Attributes:
         newest: offset and event id of the newest event that a restored profile remembers; says which log it was.
@@ -25,11 +28,27 @@ class PartitionState:
     newest: tuple[int, str] | None = None
     changed_to: int = -1
     read_to: int = -1
+    _drafts: dict[str, Draft] = field(default_factory=dict, repr=False, compare=False)
 
     def profile(self, user_id: str) -> Profile:
         """Returns a user's profile; the empty one for a user who is not known."""
         raw = self.profiles.get(user_id)
         return EMPTY if raw is None else unpack(raw, Profile)
+
+    def draft(self, user_id: str, pulling: Pulling) -> Draft:
+        """Returns a user's profile to work on; `keep` gives it back. A partition's `pulling` never changes."""
+        raw = self.profiles.get(user_id)
+        held = self._drafts.pop(user_id, None)
+        return held if held is not None and held.raw is raw else Draft(raw, pulling)
+
+    def keep(self, user_id: str, draft: Draft) -> bytes:
+        """Takes a draft as the user's profile and returns it encoded."""
+        raw = self.profiles[user_id] = draft.pack()
+        if draft.is_packed:
+            self._drafts[user_id] = draft
+            if len(self._drafts) > HOT_USERS:  # the one that was used longest ago goes
+                del self._drafts[next(iter(self._drafts))]
+        return raw
 
     def restore_profile(self, user_id: str, raw: bytes | None) -> bool:
         """Takes a value read from `user-profiles`, unless it is older than the one held; says whether it did."""

@@ -5,16 +5,17 @@ The stream worker calls this, and so does the backtest: there is no second imple
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 
-from domain.codecs import pack
 from domain.errors import EventError, MalformedEvent
 from domain.interactions import Interaction, InteractionType, decode_interaction
 from domain.log_reader import Headers, Record
-from domain.profile import Insertion, Profile, insert, moved_to, touch_of
-from learning.signals import ItemSignals, learn, predecessors, pulls
+from domain.profile import Insertion, touch_of
+from learning.signals import ItemSignals, learn, pulling_types
 from stream.partition_state import PartitionState
+from stream.profile_draft import Draft, Pulling
 
 MERGED_HEADER = "freshet-merged-from"
 """On a record that was sent again under a login's key: the guest whose signals have counted already.
@@ -29,6 +30,11 @@ class Rules:
 
     types: Mapping[str, InteractionType]
     profile_size: int
+
+    @cached_property
+    def pulling(self) -> Pulling:
+        """The types that speak for an item."""
+        return pulling_types(self.types)
 
 
 @dataclass
@@ -62,7 +68,7 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
         What has to be written: each touched user and item once, however many events they had.
     """
     outcome = Outcome()
-    profiles: dict[str, Profile] = {}
+    drafts: dict[str, Draft] = {}
     for record in records:
         try:
             interaction = _decoded(record, rules)
@@ -70,41 +76,40 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
             outcome.refused.append((record, error))
             continue
         user_id = interaction.user_id
-        profile = profiles.get(user_id) or state.profile(user_id)
-        if record.offset > profile.position:  # else: redelivered after all its effects were durable
-            profiles[user_id] = _apply(state, profile, record, interaction, rules, outcome)
-    outcome.profiles = {user_id: pack(profile) for user_id, profile in profiles.items()}
-    state.profiles.update(outcome.profiles)
+        draft = drafts.get(user_id) or state.draft(user_id, rules.pulling)
+        if record.offset > draft.position:  # else: redelivered after all its effects were durable
+            drafts[user_id] = draft
+            _apply(state, draft, record, interaction, rules, outcome)
+    outcome.profiles = {user_id: state.keep(user_id, draft) for user_id, draft in drafts.items()}
     return outcome
 
 
 def _apply(  # noqa: PLR0913  (the batch's working set)
     state: PartitionState,
-    profile: Profile,
+    draft: Draft,
     record: Record,
     interaction: Interaction,
     rules: Rules,
     outcome: Outcome,
-) -> Profile:
+) -> None:
     became = "forwarded"
-    if profile.merged_into is not None and not _came_by(record, profile.merged_into):
-        outcome.forwarded.append((record, msgspec.structs.replace(interaction, user_id=profile.merged_into)))
+    if draft.merged_into is not None and not _came_by(record, draft.merged_into):
+        outcome.forwarded.append((record, msgspec.structs.replace(interaction, user_id=draft.merged_into)))
+    elif rules.types[interaction.type].weight == 0:  # leaves no trace
+        became = "noted"
     else:
         touch = touch_of(interaction, record.offset)
-        leaves_trace = rules.types[touch.type].weight != 0
-        before = profile.touches
-        if leaves_trace:
-            profile, insertion = insert(profile, touch, rules.profile_size)
-            became = insertion.value
-            if insertion is Insertion.NEW and pulls(touch, rules.types) and not _merged(record):
-                signals = state.signals.setdefault(touch.item_id, ItemSignals())
-                learn(signals, touch, len(before), predecessors(before, touch, rules.types))
-                outcome.signals[touch.item_id] = signals
-        else:
-            became = "noted"
+        insertion, history, led = draft.insert(touch, rules.profile_size)
+        became = insertion.value
+        if insertion is Insertion.NEW and touch.type in rules.pulling and not _merged(record):
+            signals = state.signals.get(touch.item_id)
+            if signals is None:
+                signals = state.signals[touch.item_id] = ItemSignals()
+            learn(signals, touch, history, led)
+            outcome.signals[touch.item_id] = signals
     counter = (interaction.type, became)
     outcome.counted[counter] = outcome.counted.get(counter, 0) + 1
-    return moved_to(profile, record.offset, record.timestamp)
+    draft.moved_to(record.offset, record.timestamp)
 
 
 def _decoded(record: Record, rules: Rules) -> Interaction:

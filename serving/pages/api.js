@@ -24,24 +24,31 @@ export async function health() {
 }
 
 export const users = async (prefix = "") => (await get("/v1/users", { q: prefix })).users;
+export const LIVE = { method: "GET", path: "/v1/live" };
+export const live = () => ask(LIVE);
 export const profile = (userId) => get(`/v1/users/${encodeURIComponent(userId)}/profile`);
 export const search = async (words) => (await get("/v1/search", { q: words })).items;
 export const similar = async (itemId) =>
   (await get(`/v1/items/${encodeURIComponent(itemId)}/similar`, { count: 5 })).items;
 
 /** Sends one event and returns its token, for `after`. */
-export async function send(event) {
-  const { results } = await ask(post("/v1/events", [event]));
+export const send = async (event) => (await posted("/v1/events", event)).token;
+
+/** Sends one change of a user: a merge, say. */
+export const change = (change) => posted("/v1/users", change);
+
+async function posted(path, entry) {
+  const { results } = await ask(post(path, [entry]));
   if (!results[0].accepted) throw new ApiError(400, results[0].error);
-  return results[0].token;
+  return results[0];
 }
 
-/** Returns the request for a slate: by POST if a diversity is wished, which GET cannot say. */
-export function slateRequest(userId, diversity, after) {
-  const wishes = { count: 10, explain: true, ...(after && { after, wait_ms: 2000 }) };
-  return diversity === null
-    ? { method: "GET", path: withQuery(`/v1/users/${encodeURIComponent(userId)}/recommendations`, wishes) }
-    : post("/v1/recommendations", { user_id: userId, diversity, ...wishes });
+/** Returns the request for a slate: by POST if anything is wished for, which GET cannot say. */
+export function slateRequest(userId, wishes, after) {
+  const asked = { count: 10, explain: true, ...(after && { after, wait_ms: 2000 }) };
+  return Object.keys(wishes).length
+    ? post("/v1/recommendations", { user_id: userId, ...wishes, ...asked })
+    : { method: "GET", path: withQuery(`/v1/users/${encodeURIComponent(userId)}/recommendations`, asked) };
 }
 
 /** Sends a request and returns its decoded answer. */

@@ -9,6 +9,7 @@ from fastapi.responses import Response
 
 from domain.answers import FoundItem, FoundItems
 from domain.errors import EmbeddingError, QueryError, UnknownItem
+from serving import metrics
 from serving.behaviour import TREND
 from serving.catalogue import Catalogue
 from serving.routes.common import answered, documented, limited, replica_of
@@ -62,7 +63,8 @@ async def search(
         raise QueryError(f"q: between 1 and 1000 characters, got {len(q.strip())}")
     if replica.encoder is None:
         raise EmbeddingError("search is switched off here (FRESHET_SEARCH=false)")
-    vector = (await asyncio.to_thread(replica.encoder.encode, [q]))[0]
+    with metrics.search_encoding_seconds.time():
+        vector = (await asyncio.to_thread(replica.encoder.encode, [q]))[0]
     return answered(_nearest(replica.model.catalogue, vector, count, replica.clock()))
 
 

@@ -1,7 +1,8 @@
 """Events, items and user changes over HTTP: each entry of a batch is accepted or refused on its own."""
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Collection
 from typing import Any
 
 import msgspec
@@ -12,17 +13,24 @@ from domain.answers import BatchResult, EntryResult
 from domain.errors import BrokerUnavailable, EventError, QueryError
 from domain.interactions import convert_interaction
 from domain.items import convert_item
-from domain.positions import to_token
+from domain.positions import Position, to_token
 from domain.topics import INTERACTIONS, ITEMS, USERS
 from domain.users import convert_user_change
 from serving import metrics
 from serving.replica import Replica
 from serving.routes.common import answered, body_of, documented, replica_of
+from tracing import HEADER, headers_of
 
 router = APIRouter(tags=["records"])
 
 Convert = Callable[[Any], tuple[str, bytes | None]]
 """Turns one decoded entry into a record's key and value, or raises EventError."""
+
+KindOf = Callable[[dict[Any, Any]], object]
+"""Says of which kind an entry claims to be, for the metrics."""
+
+ITEM_KINDS = ("item", "deletion")
+ACTIONS = ("erase", "merge", "opt_out", "opt_in")
 
 ACCEPTED = BatchResult(
     accepted=1,
@@ -60,7 +68,7 @@ async def post_events(request: Request) -> Response:
         interaction = convert_interaction(entry, now, replica.model.types)
         return interaction.user_id, msgspec.json.encode(interaction)
 
-    return await _taken(request, INTERACTIONS, convert)
+    return await _taken(request, INTERACTIONS, convert, lambda entry: entry.get("type"), replica.model.types)
 
 
 @router.post("/v1/items", **documented(BatchResult, _body("Item", ITEM), ACCEPTED))
@@ -72,7 +80,9 @@ async def post_items(request: Request) -> Response:
         deleted = isinstance(entry, dict) and entry.get("deleted") is True
         return item.item_id, None if deleted else msgspec.json.encode(item)
 
-    return await _taken(request, ITEMS, convert)
+    return await _taken(
+        request, ITEMS, convert, lambda entry: "deletion" if entry.get("deleted") else "item", ITEM_KINDS
+    )
 
 
 @router.post("/v1/users", **documented(BatchResult, _body("UserChange", CHANGE), ACCEPTED))
@@ -83,34 +93,62 @@ async def post_users(request: Request) -> Response:
         change = convert_user_change(entry)
         return change.user_id, msgspec.json.encode(change)
 
-    return await _taken(request, USERS, convert)
+    return await _taken(request, USERS, convert, lambda entry: entry.get("action"), ACTIONS)
 
 
-async def _taken(request: Request, name: str, convert: Convert) -> Response:
-    replica = replica_of(request)
+async def _taken(request: Request, name: str, convert: Convert, kind_of: KindOf, kinds: Collection[str]) -> Response:
+    replica, parent = replica_of(request), request.headers.get(HEADER)
     body = await body_of(request, object)
     entries = body if isinstance(body, list) else [body]
     if len(entries) > replica.settings.max_batch:
         raise QueryError(f"at most {replica.settings.max_batch} entries (FRESHET_MAX_BATCH), got {len(entries)}")
     # All at once, so that the batch costs one round trip; each key keeps its order within its partition.
-    results = await asyncio.gather(*[_one(replica, name, convert, entry) for entry in entries])
+    results = await asyncio.gather(*[_one(replica, name, convert, entry, parent) for entry in entries])
     away = [one for one in results if isinstance(one, BrokerUnavailable)]
+    outcomes = zip(map(_outcome, results), (_kind(entry, kind_of, kinds) for entry in entries), strict=True)
+    for (outcome, kind), number in Counter(outcomes).items():
+        metrics.events.labels(name, outcome, kind).inc(number)
     if away and not any(isinstance(one, EntryResult) and one.accepted for one in results):
-        metrics.events.labels(name, "unavailable").inc(len(away))
         raise away[0]  # 503: nothing was accepted, and all of it may be sent again
     told = [one if isinstance(one, EntryResult) else EntryResult(accepted=False, error=str(one)) for one in results]
     accepted = sum(one.accepted for one in told)
-    metrics.events.labels(name, "accepted").inc(accepted)
-    metrics.events.labels(name, "refused").inc(len(told) - accepted)
     return answered(BatchResult(accepted=accepted, refused=len(told) - accepted, results=told))
 
 
-async def _one(replica: Replica, name: str, convert: Convert, entry: object) -> EntryResult | BrokerUnavailable:
+async def _one(
+    replica: Replica, name: str, convert: Convert, entry: object, parent: str | None
+) -> EntryResult | BrokerUnavailable:
     try:
         key, value = convert(entry)
-        position = await replica.intake.send(replica.settings.topic(name), key, value)
+        with metrics.intake_seconds.labels(name).time():
+            position = await _sent(replica, replica.settings.topic(name), key, value, parent)
     except EventError as error:
         return EntryResult(accepted=False, error=str(error))
     except BrokerUnavailable as error:
         return error
     return EntryResult(accepted=True, token=to_token(position))
+
+
+async def _sent(replica: Replica, topic: str, key: str, value: bytes | None, parent: str | None) -> Position:
+    if replica.tracer is None:
+        return await replica.intake.send(topic, key, value)
+    span = replica.tracer.start(f"send {topic}", "producer", parent, topic, key)
+    try:
+        position = await replica.intake.send(topic, key, value, headers_of([span]))
+    except BaseException as error:
+        span.end(str(error))
+        raise
+    span.end()
+    return position
+
+
+def _outcome(result: EntryResult | BrokerUnavailable) -> str:
+    if isinstance(result, BrokerUnavailable):
+        return "unavailable"
+    return "accepted" if result.accepted else "refused"
+
+
+def _kind(entry: object, kind_of: KindOf, kinds: Collection[str]) -> str:
+    """Returns the entry's kind if it is one of those that there are, so that labels stay few."""
+    kind = kind_of(entry) if isinstance(entry, dict) else None
+    return kind if isinstance(kind, str) and kind in kinds else "unknown"

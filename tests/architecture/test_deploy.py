@@ -1,5 +1,6 @@
 """What deploy/ and docker-compose.yml claim must be true of the code. Nothing is started here."""
 
+import importlib
 import json
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import prometheus_client
@@ -25,8 +27,12 @@ TOP = Path(__file__).parents[2]
 PROMETHEUS = TOP / "deploy/prometheus"
 MANIFESTS = [TOP / "deploy/kubernetes" / name for name in ("topics.yaml", "stream.yaml", "serving.yaml")]
 OPERATIONS = (TOP / "docs/operations.md").read_text()
-DASHBOARD = json.loads((TOP / "deploy/grafana/dashboards/freshet.json").read_text())
-DEPLOYED = [TOP / "docker-compose.yml", *sorted(one for one in (TOP / "deploy").rglob("*") if one.is_file())]
+GRAFANA = TOP / "deploy/grafana"
+DASHBOARDS = {file.stem: json.loads(file.read_text()) for file in sorted((GRAFANA / "dashboards").iterdir())}
+DEPLOYED = [
+    TOP / "docker-compose.yml",
+    *sorted(one for one in (TOP / "deploy").rglob("*") if one.is_file() and one.suffix != ".pyc"),
+]
 KEYS = '["0123456789abcdef"]'
 OUR_OWN = ("topics", "stream", "serving")
 
@@ -64,7 +70,7 @@ def labels_of_metrics() -> dict[str, set[str]]:
     found = {
         name: {*one._labelnames, "job", "instance"} | ({"le"} if name.endswith("_bucket") else set())
         for one in ours
-        if isinstance(one, MetricWrapperBase)
+        if is_parent(one)
         for name in samples(one)
     }
     process = {one.name for family in prometheus_client.PROCESS_COLLECTOR.collect() for one in family.samples}
@@ -85,8 +91,9 @@ def labels_in(expression: str) -> set[str]:
 
 
 EXPRESSIONS = [pytest.param(one["expr"], "", id=one["alert"]) for one in rules()] + [
-    pytest.param(target["expr"], target.get("legendFormat", ""), id=f"{panel['title']} {target['refId']}")
-    for panel in DASHBOARD["panels"]
+    pytest.param(target["expr"], target.get("legendFormat", ""), id=f"{name} {panel['title']} {target['refId']}")
+    for name, dashboard in DASHBOARDS.items()
+    for panel in dashboard["panels"]
     for target in panel.get("targets", [])
 ]
 
@@ -191,10 +198,55 @@ def test_an_expression_reads_metrics_and_labels_that_the_code_has(expression: st
     assert labels_in(expression) | set(re.findall(r"\{\{(\w+)\}\}", legend)) <= labels
 
 
-def test_the_dashboard_asks_the_provisioned_data_source() -> None:
-    provisioned = yaml.safe_load((TOP / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
-    asked = {panel["datasource"]["uid"] for panel in DASHBOARD["panels"] if "targets" in panel}
-    assert asked == {one["uid"] for one in provisioned["datasources"]}
+@pytest.mark.parametrize(("name", "module"), [("stream", stream_metrics), ("serving", serving_metrics)])
+def test_the_table_of_metrics_is_what_the_code_says(name: str, module: ModuleType) -> None:
+    _, _, rest = OPERATIONS.partition(f"<!-- metrics {name} -->\n")
+    told = rest.partition("\n<!-- /metrics -->")[0].splitlines()
+    assert told[2:] == sorted(row_of(one) for one in vars(module).values() if is_parent(one))
+
+
+def is_parent(one: object) -> bool:
+    """Whether it is a metric, and not one of its children with labels."""
+    return isinstance(one, MetricWrapperBase) and not one._labelvalues
+
+
+def row_of(metric: MetricWrapperBase) -> str:
+    (family,) = metric.describe()
+    name = family.name + ("_total" if family.type == "counter" else "")
+    labels = f"{{{', '.join(metric._labelnames)}}}" if metric._labelnames else ""
+    return f"| `{name}{labels}` | {family.type} | {family.documentation} |"
+
+
+def test_there_are_four_dashboards_and_they_ask_the_provisioned_data_source() -> None:
+    provisioned = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())
+    assert set(DASHBOARDS) == {"overview", "stream", "serving", "quality"}
+    for dashboard in DASHBOARDS.values():
+        asked = {panel["datasource"]["uid"] for panel in dashboard["panels"] if "targets" in panel}
+        assert asked == {one["uid"] for one in provisioned["datasources"]}
+    home = compose()["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert (GRAFANA / "dashboards" / Path(home).name).exists()
+
+
+def test_the_dashboards_are_as_their_script_writes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(GRAFANA))
+    script = importlib.import_module("make_dashboards")
+    assert {name: script.dashboard(name) for name in script.DASHBOARDS} == {
+        file.stem: file.read_text() for file in (GRAFANA / "dashboards").iterdir()
+    }
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_the_panels_of_a_dashboard_lie_side_by_side(name: str) -> None:
+    panels = DASHBOARDS[name]["panels"]
+    squares = [
+        (x, y)
+        for at in (one["gridPos"] for one in panels)
+        for x in range(at["x"], at["x"] + at["w"])
+        for y in range(at["y"], at["y"] + at["h"])
+    ]
+    assert len(set(squares)) == len(squares) and max(x for x, _ in squares) == 23
+    assert [one["id"] for one in panels] == list(range(1, len(panels) + 1))
+    assert len({one["title"] for one in panels}) == len(panels)
 
 
 @pytest.mark.parametrize("rule", rules(), ids=[one["alert"] for one in rules()])

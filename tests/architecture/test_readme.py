@@ -56,7 +56,7 @@ def test_every_source_has_a_file_of_its_own_and_features():
 def test_packages_are_listed_by_name_and_complete():
     pyproject = (ROOT / "pyproject.toml").read_text()
     listed = set(re.findall(r'"([a-z_.]+)"', pyproject.split("packages = [")[1].split("]")[0]))
-    rooms = ("domain", "embeddings", "learning", "stream", "serving", "freshet", "cli")
+    rooms = ("domain", "tracing", "embeddings", "learning", "stream", "serving", "freshet", "cli")
     found = {
         ".".join(folder.relative_to(ROOT).parts)
         for room in rooms

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import embeddings.faiss_index as faiss_index
 from domain.errors import DimensionMismatch, SnapshotCorrupt
-from embeddings.ann_index import AnnIndex
+from embeddings.ann_index import AnnIndex, IndexState
 from embeddings.exact_index import ExactIndex
 from embeddings.faiss_index import FaissIndex
 from embeddings.snapshot import new_snapshot
@@ -87,6 +87,17 @@ def by_hand(held: dict, query, k, allowed):
 
 
 # ---- what every index does ----
+
+
+@every_kind
+def test_it_says_what_it_holds_and_what_a_search_finds_of_it(make):
+    index = make(D)
+    assert index.state().vectors == 0 and index.recall(8, 5, 0) is None
+    index, _ = filled(make)
+    index.remove(np.arange(50))
+    assert index.state().vectors == len(index) == 150
+    assert index.recall(32, 10, 0) >= (0.9 if make is Approximate else 1.0)
+    assert index.recall(8, 1000, 1) <= 1.0  # more than there are
 
 
 @every_kind
@@ -575,6 +586,30 @@ DAMAGES = {
     "vectors missing": (lambda folder: (folder / "vectors.npy").unlink(), "vectors.npy is missing"),
     "main missing": (lambda folder: (folder / "main.faiss").unlink(), "main.faiss is missing"),
 }
+
+
+def test_what_came_since_a_rebuild_is_fresh_and_what_went_is_dead_until_the_next():
+    index = FaissIndex(D, 100)
+    index.add(np.arange(200), random_rows(200))
+    assert index.state() == IndexState(200)
+    index.rebuild_now()
+    index.add(np.arange(200, 230), random_rows(30, seed=1))
+    index.remove(np.arange(10))
+    told = index.state()
+    assert (told.vectors, told.fresh, told.dead, told.rebuilds) == (220, 30, 10, 1) and told.rebuild_s > 0
+    index.rebuild_now()
+    told = index.state()
+    assert (told.vectors, told.fresh, told.dead, told.rebuilds) == (220, 0, 10, 2)  # so few dead rows may stay
+
+
+def test_the_recall_that_is_told_is_less_where_searches_miss():
+    index = FaissIndex(64, 1000)
+    index.add(np.arange(20_000), random_rows(20_000, 64))
+    index.wait()
+    index.rebuild_now()
+    assert index.recall(64, 20, 1) >= 0.9
+    index._main.nprobe = 1
+    assert index.recall(64, 20, 1) < 0.5
 
 
 @pytest.mark.parametrize("damage, reason", DAMAGES.values(), ids=DAMAGES)

@@ -19,7 +19,14 @@ def client_of(deployment: Deployment) -> httpx.AsyncClient:
 
 async def test_with_keys_set_only_health_and_the_page_are_open(encoder: TransformerEncoder):
     async with client_of(Deployment(encoder, api_keys=[KEY])) as client:
-        for path in ("/v1/users/a/recommendations", "/metrics", "/docs", "/openapi.json", "/v1/items/trending"):
+        for path in (
+            "/v1/users/a/recommendations",
+            "/metrics",
+            "/docs",
+            "/openapi.json",
+            "/v1/items/trending",
+            "/v1/live",
+        ):
             refused = await client.get(path)
             assert refused.status_code == 401 and refused.json()["status"] == 401, path
             assert (await client.get(path, headers={"X-API-Key": "wrong-wrong-wrong"})).status_code == 401
@@ -27,7 +34,8 @@ async def test_with_keys_set_only_health_and_the_page_are_open(encoder: Transfor
             assert (await client.get("/v1/users/a/recommendations", headers=headers)).status_code == 200
         assert (await client.get("/health/live")).status_code == 200
         assert (await client.get("/health/ready")).status_code == 503  # nothing followed yet
-        assert (await client.get("/ui")).status_code == 200
+        for page in ("/ui", "/ui/live", "/ui/live.js", "/ui/base.css"):
+            assert (await client.get(page)).status_code == 200
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])  # noqa: S104

@@ -49,7 +49,7 @@ def main() -> None:
 
     @app.agent(app.batch_topic(settings.topic(INTERACTIONS)), concurrency=1)
     async def agent(stream) -> None:
-        await consume("counting", stream, handle)
+        await consume("counting", stream, handle, app.lag.handled)
 
     faust.Worker(app, loglevel="WARNING", redirect_stdouts=False, quiet=True).execute_from_commandline()
 

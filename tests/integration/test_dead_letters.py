@@ -15,12 +15,11 @@ from typer.testing import CliRunner, Result
 from cli import letters
 from cli.broker import free_port
 from cli.kafka_clients import connected
-from cli.letters import MARK_HEADER
 from cli.main import build
 from cli.replaying import Marks
 from domain.errors import BrokerUnavailable, EventError, MalformedEvent, TopicError, UnknownEventType
 from domain.settings import KafkaSettings, load_settings
-from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEMS
+from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEMS, MARK_HEADER
 from stream.dead_letters import dead_letter
 from tests.builders import LogRecord
 from tests.integration.test_emitter import read_topic

@@ -17,7 +17,6 @@ from kafka.consumer.fetcher import ConsumerRecord
 from typer.testing import CliRunner
 
 from cli.broker import free_port
-from cli.letters import MARK_HEADER
 from cli.main import build
 from cli.replaying import Marks
 from domain.codecs import unpack
@@ -25,7 +24,7 @@ from domain.interactions import Interaction, InteractionType
 from domain.items import Item
 from domain.profile import Profile
 from domain.settings import KafkaSettings, ServingSettings, load_settings
-from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEMS, TOPICS, USER_PROFILES, USERS
+from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEMS, MARK_HEADER, TOPICS, USER_PROFILES, USERS
 from stream.topic_admin import create_topics
 from tests.builders import START_MS, LogRecord
 from tests.conftest import ONE_BROKER

@@ -75,6 +75,25 @@ def test_a_worker_whose_requests_are_never_answered_ends_and_its_successor_goes_
     system.until(lambda: profiles(system) == {b"before", b"after"})
 
 
+def test_a_worker_tells_how_far_it_is_behind_while_what_it_writes_is_not_confirmed(
+    system: System, proxy: KafkaProxy
+) -> None:
+    worker = system.start_worker(worker_metrics_port=(port := free_port()))
+    system.until(lambda: owned(port) == 2)
+
+    def lag(unit: str) -> float:
+        told = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        return float(told.split(f'\nfreshet_stream_lag_{unit}{{topic="interactions"}} ')[1].split()[0])
+
+    system.send([click("before", "i1")])
+    system.until(lambda: profiles(system) == {b"before"})
+    system.until(lambda: (lag("records"), lag("seconds")) == (0, 0))
+    proxy.swallow(PRODUCE, WORKER_WRITES)
+    system.send([click("after", "i1"), click("after", "i2")])
+    system.until(lambda: lag("records") == 2 and lag("seconds") > 2)
+    worker.kill()  # told to stop it would wait for Kafka
+
+
 def test_a_worker_without_work_and_one_without_a_kafka_are_not_stuck(system: System, proxy: KafkaProxy) -> None:
     worker = system.start_worker(stuck_after_s=5, log_level="DEBUG")
     log = worker.log_path

@@ -73,6 +73,27 @@ def test_a_crash_at_any_point_of_the_writing_changes_nothing(seed):
     assert told(durable) == told(undisturbed(records))
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_a_crash_while_the_next_batch_has_begun_changes_nothing(seed):
+    """The profiles of a batch go out together with the signals of the next: any of both may have been written."""
+    rng = random.Random(seed)
+    records = log_of(history(seed))
+    durable, at = PartitionState(), 0
+    while at < len(records):
+        state = copy.deepcopy(durable)
+        middle = at + rng.randint(1, 15)
+        first = copy.deepcopy(apply_interactions(state, records[at:middle], RULES))
+        second = apply_interactions(state, records[middle : middle + rng.randint(1, 15)], RULES)
+        durable.signals |= first.signals
+        together = [(durable.signals, one) for one in copy.deepcopy(second.signals).items()]
+        together += [(durable.profiles, one) for one in first.profiles.items()]
+        dies = rng.random() < 0.7
+        for kind, (key, value) in rng.sample(together, rng.randint(0, len(together)) if dies else len(together)):
+            kind[key] = value
+        at = at if dies else middle
+    assert told(durable) == told(undisturbed(records))
+
+
 def test_replaying_the_whole_log_at_new_offsets_changes_nothing():
     records = log_of(history(1))
     state = undisturbed(records)

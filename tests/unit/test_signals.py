@@ -18,6 +18,7 @@ from learning.signals import (
     ItemSignals,
     learn,
     predecessors,
+    pulling_types,
     stage_of,
 )
 from serving.behaviour import Behaviour
@@ -33,7 +34,7 @@ def touch(time: int, offset: int, item: str = "i", kind: str = "click") -> Touch
 def learned(*touches: Touch) -> ItemSignals:
     signals = ItemSignals()
     for one in touches:
-        learn(signals, one, 0, {})
+        learn(signals, one, 0, [])
     return signals
 
 
@@ -48,28 +49,30 @@ def test_a_late_event_counts_as_if_it_had_come_in_time():
 
 def test_a_record_at_or_below_the_position_changes_nothing():
     signals = learned(touch(0, 5))
-    learn(signals, touch(1, 5), 0, {"x": 1.0})
-    learn(signals, touch(1, 4), 0, {"x": 1.0})
+    learn(signals, touch(1, 5), 0, ["x"])
+    learn(signals, touch(1, 4), 0, ["x"])
     assert signals == learned(touch(0, 5))
 
 
 def test_what_led_to_an_item_is_bounded_and_the_newest_weighs_most():
     before = [touch(at, at, item=f"i{at % 30}") for at in range(70)]
-    led = predecessors(before, touch(100, 100, item="target"), INTERACTION_TYPES)
-    assert len(led) == LOOK_BACK
-    assert list(led)[0] == "i9" and led["i9"] == 1.0
-    assert list(led.values()) == sorted(led.values(), reverse=True)
+    led = predecessors(before, touch(100, 100, item="target"), pulling_types(INTERACTION_TYPES))
+    assert led == [f"i{at % 30}" for at in range(69, 69 - LOOK_BACK, -1)]
+    signals = ItemSignals()
+    learn(signals, touch(100, 100, item="target"), 70, led)
+    assert signals.before["i9"] == 1.0
+    assert list(signals.before.values()) == sorted(signals.before.values(), reverse=True)
 
 
 def test_what_was_disliked_led_to_nothing_and_an_item_does_not_lead_to_itself():
     before = [touch(0, 0, "bad", "dislike"), touch(1, 1, "target"), touch(2, 2, "good")]
-    assert predecessors(before, touch(3, 3, "target"), INTERACTION_TYPES) == {"good": 1.0}
+    assert predecessors(before, touch(3, 3, "target"), pulling_types(INTERACTION_TYPES)) == ["good"]
 
 
 def test_the_predecessors_of_an_item_are_bounded_and_the_heaviest_stay():
     signals = ItemSignals()
     for at in range(PREDECESSORS_KEPT * 4):
-        learn(signals, touch(at, at), 0, {f"p{at}": 1.0, "always": 1.0})
+        learn(signals, touch(at, at), 0, ["always", f"p{at}"])
     assert len(signals.before) <= PREDECESSORS_KEPT * 1.5 and "always" in signals.before
 
 
@@ -106,7 +109,7 @@ def test_what_came_before_an_item_is_known_as_well_as_what_came_after(behaviour)
 def test_popularity_is_counted_apart_by_the_length_of_the_history():
     signals = ItemSignals()
     for offset, history in enumerate((0, 0, 1, 7)):
-        learn(signals, touch(0, offset), history, {})
+        learn(signals, touch(0, offset), history, [])
     assert [signals.stages[stage_of(history)] for history in (0, 1, 7, 100)] == [2, 1, 1, 0]
 
 

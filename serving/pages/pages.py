@@ -1,4 +1,4 @@
-"""The playground at /ui: choose a user, see history and slate with reasons, click, watch the slate change."""
+"""The pages: the playground at /ui (history, slate, reasons, clicks), the live page at /ui/live (a replica now)."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,16 +11,9 @@ from serving.routes.common import answered, replica_of
 router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).parent
-TYPES = {
-    "playground.html": "text/html",
-    "playground.css": "text/css",
-    "playground.js": "text/javascript",
-    "drawing.js": "text/javascript",
-    "api.js": "text/javascript",
-    "favicon.svg": "image/svg+xml",
-}
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 SECURITY = {"Content-Security-Policy": "default-src 'self'", "X-Content-Type-Options": "nosniff"}
-FILES = {name: (FOLDER / name).read_bytes() for name in TYPES}
+FILES = {one.name: one.read_bytes() for one in FOLDER.iterdir() if one.suffix in TYPES}
 LISTED = 50
 
 
@@ -32,13 +25,19 @@ async def home() -> Response:
 
 @router.get("/ui")
 async def page() -> Response:
-    """The page itself; it holds no data and asks the API like any other client."""
+    """The playground; it holds no data and asks the API like any other client."""
     return _file("playground.html")
+
+
+@router.get("/ui/live")
+async def live() -> Response:
+    """The live page, likewise."""
+    return _file("live.html")
 
 
 @router.get("/ui/{name}")
 async def part(name: str) -> Response:
-    """Its style, its scripts and its icon."""
+    """Their styles, their scripts and their icon."""
     return _file(name) if name in FILES else Response(status_code=404)
 
 
@@ -55,4 +54,4 @@ async def users(request: Request, q: Annotated[str, Query(max_length=128)] = "")
 
 
 def _file(name: str) -> Response:
-    return Response(FILES[name], media_type=TYPES[name], headers=SECURITY)
+    return Response(FILES[name], media_type=TYPES[Path(name).suffix], headers=SECURITY)
