@@ -99,7 +99,7 @@ def _searched(index: faiss.Index, query: Vectors, setting: int, count: int) -> N
 
 
 def _kinds() -> Iterator[Kind]:
-    metric, few, many = faiss.METRIC_INNER_PRODUCT, (K + 16,), (2 * K, 4 * K, 8 * K)
+    metric, few, many = faiss.METRIC_INNER_PRODUCT, (K + 16,), (4 * K, 6 * K + 16)
     scalar = faiss.ScalarQuantizer
     yield Kind("flat, float32", lambda d, _: faiss.IndexFlatIP(d), (0,), (K,), lambda d: 4 * d)
     for name, quantiser, size in (("float16", scalar.QT_fp16, 2.0), ("8 bits", scalar.QT_8bit, 1.0)):

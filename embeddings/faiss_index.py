@@ -5,7 +5,8 @@ are the buffer, which is searched exactly, so an item can be found as soon as it
 background takes the buffer into the main index when it has grown, and builds that anew when the rows have more
 than doubled or many of them are dead.
 
-The main index is an inverted file (IVF) with eight bits a number; what it finds is compared once more as float32.
+The main index is an inverted file (IVF) with four bits for each two numbers (a product quantiser that is scanned in
+registers); the best that it finds are compared once more as float32.
 docs/retrieval.md says what other kinds cost. Against a graph (HNSW) it also counts that the same rows give the same
 index, and that what a selector leaves out is skipped while scanning, where a graph may lose its way.
 
@@ -31,7 +32,7 @@ from embeddings.rows import PIECE, Rows, View, Wanted
 from embeddings.snapshot import MAIN, new_snapshot, read_snapshot
 
 # FAISS's type stubs know the C++ signatures only; what they do not know is ignored line by line below.
-Main = faiss.IndexIVFScalarQuantizer
+Main = faiss.IndexIVFPQFastScan
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,14 @@ MOST_LISTS = 0.5
 """The fewer rows may be found, the more lists are looked into. Beyond this share of the lists, comparing the
 wanted rows one by one costs no more and misses none."""
 
-SLACK = 16
-"""Candidates beyond k: room for equal similarities at the end and for the rounding of half precision."""
+AGAIN, SLACK = 6, 16
+"""So many times k rows, and these, that the main index holds for the nearest are compared again as float32."""
+
+PAIRED_FROM = 128
+"""Vectors of fewer dimensions have four bits for each number: there is less to make up for what is lost."""
+
+LEAST_ROWS = 64
+"""Fewer rows teach the main index nothing."""
 
 ROUNDING = 1e-5
 """How far a float32 similarity of unit vectors may be off; far more than was ever seen (1e-6)."""
@@ -59,7 +66,7 @@ POINTS_PER_LIST, ROUNDS = 32, 4
 """Rows that the lists' centres are learned from, and how often; twice of both took four times as long and gained no
 recall."""
 
-LEAST_PROBES, PROBES_STEP, TARGET_RECALL, TRIAL_QUERIES, TRIAL_K = 8, 1.4, 0.985, 64, 100
+LEAST_PROBES, PROBES_STEP, TARGET_RECALL, TRIAL_QUERIES, TRIAL_K = 8, 1.2, 0.985, 64, 100
 """How many lists a search looks into is tried out on each new main index: that many times more each time, from the
 first number on, until so large a share of the nearest 100 is found. Which number that takes depends on the
 data."""
@@ -159,7 +166,7 @@ class FaissIndex:
         with self._lock:
             before = self._rows.view()
         rows = Rows.compacted(before)
-        main = _main_over(rows.view()) if rows.count >= max(self._exact_below, 1) else None
+        main = _main_over(rows.view()) if rows.count >= max(self._exact_below, LEAST_ROWS) else None
         with self._lock:
             now = self._rows.view()
             # What happened meanwhile: a row that died (its id may have come back, further on), and new rows.
@@ -279,6 +286,7 @@ def _main_over(view: View) -> Main:
     main = _empty_main(faiss.IndexFlatIP(dimension), dimension, _lists(count))
     main.cp.spherical = True
     main.cp.niter, main.cp.min_points_per_centroid = ROUNDS, 1
+    main.pq.cp.min_points_per_centroid = 1  # it only warns
     sample = np.random.default_rng(0).choice(count, min(count, POINTS_PER_LIST * main.nlist), replace=False)
     main.train(view.take(np.sort(sample)))
     _add(main, view)
@@ -288,17 +296,14 @@ def _main_over(view: View) -> Main:
 
 def _extended(main: Main, view: View) -> Main:
     """Returns the index with the rows after those that it covers; nothing is learned anew."""
-    larger = _empty_main(faiss.clone_index(main.quantizer), main.d, main.nlist)
-    larger.sq, larger.is_trained, larger.nprobe = main.sq, True, main.nprobe
-    every = faiss.InvertedLists.SUBSET_TYPE_ID_RANGE  # type: ignore[attr-defined]
-    main.copy_subset_to(larger, every, 0, main.ntotal)
+    larger: Main = faiss.clone_index(main)  # type: ignore[assignment] # of the same kind
     _add(larger, view)
     return larger
 
 
 def _empty_main(quantizer: faiss.Index, dimension: int, lists: int) -> Main:
-    kind = faiss.ScalarQuantizer.QT_8bit
-    return faiss.IndexIVFScalarQuantizer(quantizer, dimension, lists, kind, faiss.METRIC_INNER_PRODUCT, False)
+    parts = dimension // 2 if dimension % 2 == 0 and dimension >= PAIRED_FROM else dimension
+    return faiss.IndexIVFPQFastScan(quantizer, dimension, lists, parts, 4, faiss.METRIC_INNER_PRODUCT)
 
 
 def _lists(count: int) -> int:
@@ -327,13 +332,13 @@ def _probes_needed(main: Main, view: View) -> int:
     k = min(TRIAL_K, len(view.ids))
     candidates = _exact(view, every, 0, len(view.ids), queries, k)
     nearest = [_ranked(view, one, query, k)[1] for one, query in zip(candidates, queries, strict=True)]
-    probes = LEAST_PROBES
+    probes, before = LEAST_PROBES, 0
     while probes < main.nlist:
-        found = _look_into(main, queries, k + SLACK, probes, every)
-        hits = sum(np.isin(one, other).sum() for one, other in zip(nearest, found, strict=True))
-        if hits >= TARGET_RECALL * k * len(queries):
+        found = _look_into(main, queries, AGAIN * k + SLACK, probes, every)
+        hits = sum(int(np.isin(one, other).sum()) for one, other in zip(nearest, found, strict=True))
+        if hits >= TARGET_RECALL * k * len(queries) or 0 < hits <= before:  # or no list would help any more
             break
-        probes = math.ceil(probes * PROBES_STEP)
+        probes, before = math.ceil(probes * PROBES_STEP), hits
     return min(probes, int(main.nlist))
 
 
@@ -344,13 +349,25 @@ def _approximate(
     covered = main.ntotal
     count = wanted.count - int(np.count_nonzero(wanted.mask[covered:]))
     probes = math.ceil(main.nprobe * covered / max(count, 1))
-    if probes > max(MOST_LISTS * main.nlist, main.nprobe) or count <= k + SLACK:
+    if probes > max(MOST_LISTS * main.nlist, main.nprobe) or count <= AGAIN * k + SLACK:
         return _exact(view, wanted, 0, covered, queries, k)
-    found = _look_into(main, queries, k + SLACK, probes, wanted)
-    candidates = list(found)
-    for at in np.flatnonzero(found[:, -1] < 0):  # the lists looked into hold too few of what is wanted
-        candidates[at] = _exact(view, wanted, 0, covered, queries[at : at + 1], k)[0]
+    found = _look_into(main, queries, AGAIN * k + SLACK, probes, wanted)
+    candidates = []
+    for at, (rows, query) in enumerate(zip(found, queries, strict=True)):
+        if rows[k + SLACK - 1] < 0:  # the lists looked into hold too few of what is wanted
+            candidates += _exact(view, wanted, 0, covered, queries[at : at + 1], k)
+        else:
+            candidates.append(_closest(view, rows[rows >= 0], query, k + SLACK))
     return candidates
+
+
+def _closest(view: View, rows: NDArray[np.int64], query: NDArray[np.float32], count: int) -> NDArray[np.int64]:
+    """Returns at most `count` of some rows, the nearest but for rounding."""
+    if len(rows) <= count:
+        return rows
+    similarities = view.take(rows) @ query
+    nearest: NDArray[np.int64] = rows[np.argpartition(-similarities, count)[:count]]
+    return nearest
 
 
 def _ranked(

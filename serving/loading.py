@@ -4,8 +4,10 @@ Adding up as each record comes costs a replica several times what reading the to
 objects; sorting them once by item, as arrays, comes to the same sums.
 """
 
+import itertools
 from array import array
 from dataclasses import dataclass
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,11 @@ LOOK_EVERY = 500_000
 """Shares put down between two looks at which are outdated: a log that is not compacted yet holds many of each item."""
 
 LINKS_AT_ONCE = 4_000_000
+"""Links sorted at once: a hundred bytes each meanwhile."""
+
+SHORT, SMALL = 16, 128
+"""MessagePack's one-byte forms: of maps with fewer entries, and of numbers below."""
+
 _HALF_LIVES = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
 _NUMBERS = {"row": "i", "partition": "i", "position": "q", "first_ms": "q", "as_of_ms": "q", "links": "i"}
 Array = NDArray[Any]
@@ -89,7 +96,7 @@ class Loading:
 
     def _forget_outdated(self) -> None:
         """Keeps of each row and partition the share of the highest position, and sorts by both."""
-        numbers = {name: np.array(column) for name, column in self._numbers.items()}
+        numbers = {name: np.frombuffer(column, column.typecode) for name, column in self._numbers.items()}
         order = np.lexsort(
             (numbers["position"], numbers["partition"], numbers["row"])
         )  # stable: of equal ones the last
@@ -97,26 +104,45 @@ class Loading:
         last = np.ones(len(order), np.bool_)
         last[:-1] = (row[1:] != row[:-1]) | (partition[1:] != partition[:-1])
         kept = order[last]
-        links = _ranges(np.cumsum(numbers["links"]) - numbers["links"], numbers["links"], kept)
-        counts = np.array(self._counts).reshape(-1, len(_HALF_LIVES))[kept]
+        lengths = numbers["links"]
+        links = _ranges(np.cumsum(lengths) - lengths, lengths, kept)
+        self._counts = _column(np.frombuffer(self._counts).reshape(-1, len(_HALF_LIVES))[kept], "d")
+        self._earlier = _column(np.frombuffer(self._earlier, np.int32)[links], "i")
+        self._weights = _column(np.frombuffer(self._weights)[links], "d")
         self._numbers = {name: _column(column[kept], _NUMBERS[name]) for name, column in numbers.items()}
-        self._counts = _column(counts, "d")
-        self._earlier = _column(np.array(self._earlier)[links], "i")
-        self._weights = _column(np.array(self._weights)[links], "d")
         self._raw = [self._raw[at] for at in kept.tolist()]
 
     def _shares(self, rows: Array, partitions: Array, size: int) -> Ragged:
         """Puts the encoded shares of each row together without decoding them, as `pack` of a dictionary would."""
-        first = np.searchsorted(rows, np.arange(size + 1)).tolist()
-        owners, packed = partitions.tolist(), []
-        for at, until in zip(first, first[1:], strict=False):
-            packed.append(_row(owners[at:until], self._raw[at:until]) if until > at else b"")
-        self._raw = []
-        return Ragged(np.fromiter(map(len, packed), np.int64, size), b"".join(packed))
+        raw, owners = self._raw, partitions.tolist()
+        counts = np.bincount(rows, minlength=size)
+        each = np.fromiter(map(len, raw), np.int64, len(raw)) - 1 + np.where(partitions < SMALL, 1, 5)
+        lengths = np.bincount(rows, each, size).astype(np.int64) + np.where(counts < SHORT, 2, 4) * (counts > 0)
+        block = mmap(-1, int(lengths.sum())) if raw else b""
+        start = end = 0
+        for count, length in zip(counts.tolist(), lengths.tolist(), strict=True):
+            if count:
+                chosen = slice(start, start + count)
+                block[end : end + length] = _row(owners[chosen], raw[chosen])  # type: ignore[index]
+                raw[chosen] = [b""] * count  # each goes as it is copied: together they are most of the memory
+                start, end = start + count, end + length
+        return Ragged(lengths, block)
 
 
 def linked(source: Array, target: Array, weights: Array, size: int) -> Ragged:
     """Returns where each row leads to, weights of equal links added up, encoded as `LinkTable` reads them."""
+    counts = np.bincount(source, minlength=size)
+    cuts = np.searchsorted(np.cumsum(counts), np.arange(LINKS_AT_ONCE, len(source), LINKS_AT_ONCE), "right")
+    lengths, blocks = [], []
+    for start, end in itertools.pairwise([0, *np.unique(cuts).tolist(), size]):
+        within = (source >= start) & (source < end)
+        some = _linked(source[within] - start, target[within], weights[within], end - start)
+        lengths.append(some[0])
+        blocks.append(some[1])
+    return Ragged(np.concatenate(lengths), b"".join(blocks))
+
+
+def _linked(source: Array, target: Array, weights: Array, size: int) -> tuple[Array, bytes]:
     order = np.lexsort((target, source))
     source, target, weights = source[order], target[order], weights[order]
     new = np.ones(len(source), np.bool_)
@@ -130,18 +156,18 @@ def linked(source: Array, target: Array, weights: Array, size: int) -> Ragged:
     block = np.empty(2 * len(source), "<i4")
     block[places] = target
     block[places + counts[source]] = sums[sums > 0].view("<i4")
-    return Ragged(8 * counts, block.tobytes())
+    return 8 * counts, block.tobytes()
 
 
 def _row(partitions: list[int], raw: list[bytes]) -> bytes:
     count = len(partitions)
-    head = bytes([0x80 | count]) if count < 16 else b"\xde" + count.to_bytes(2, "big")
+    head = bytes([0x80 | count]) if count < SHORT else b"\xde" + count.to_bytes(2, "big")
     pairs = (_number(one) + share[1:] for one, share in zip(partitions, raw, strict=True))
     return raw[0][:1] + head + b"".join(pairs)
 
 
 def _number(value: int) -> bytes:
-    return bytes([value]) if value < 128 else b"\xce" + value.to_bytes(4, "big")
+    return bytes([value]) if value < SMALL else b"\xce" + value.to_bytes(4, "big")
 
 
 def _ranges(starts: Array, lengths: Array, chosen: Array) -> Array:

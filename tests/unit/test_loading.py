@@ -72,9 +72,10 @@ def same(one: ReadModel, other: ReadModel) -> bool:
     return told(one) == told(other) and state_hashes(one) == state_hashes(other)
 
 
-@pytest.mark.parametrize("look_every", [7, 500_000])
-def test_what_is_loaded_is_what_is_added_one_by_one(monkeypatch, look_every):
+@pytest.mark.parametrize(("look_every", "at_once"), [(7, 20), (500_000, 4_000_000), (50, 1)])
+def test_what_is_loaded_is_what_is_added_one_by_one(monkeypatch, look_every, at_once):
     monkeypatch.setattr(loading, "LOOK_EVERY", look_every)
+    monkeypatch.setattr(loading, "LINKS_AT_ONCE", at_once)
     records = shares(600)
     assert same(loaded(records), added_one_by_one(records))
 
