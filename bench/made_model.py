@@ -39,9 +39,9 @@ VERSION = "v"
 PLACE = Place(Origin("", {}), {}, NOW)
 
 
-def write(settings: ServingSettings, users: int, items: int, touches: int = TOUCHES) -> int:
-    """Writes the snapshot of a replica with so many users and items; returns its bytes."""
-    told = msgspec.to_builtins(told_of(ReadModel(settings, FaissIndex(D), VERSION), PLACE), str_keys=True)
+def write(settings: ServingSettings, users: int, items: int, touches: int = TOUCHES, place: Place = PLACE) -> int:
+    """Writes the snapshot of a replica with so many users and items, read up to a place; returns its bytes."""
+    told = msgspec.to_builtins(told_of(ReadModel(settings, FaissIndex(D), VERSION), place), str_keys=True)
     index = _index(settings, items)
     columns = _columns(users, items, touches)
     return files.write(Path(settings.snapshot_path), told, columns, index.frozen(), lambda: None).bytes

@@ -95,8 +95,10 @@ def steady(rate: str, seconds: str, items: str, users: str) -> None:
             emitter.emit(msgspec.structs.replace(one, event_time=system_clock()))
 
 
-def constant(port: str, *sizes: str) -> None:
-    """A FastAPI route /N that returns N bytes, for each of the sizes, on uvicorn set up as a replica's is."""
+def constant(port: str, server: str, *sizes: str) -> None:
+    """A FastAPI route /N that returns N bytes, for each size, on uvicorn set up as a replica's is, or on granian."""
+    import asyncio
+
     import uvicorn
     from fastapi import FastAPI
     from fastapi.responses import Response
@@ -108,6 +110,12 @@ def constant(port: str, *sizes: str) -> None:
     async def body(size: int) -> Response:
         return Response(bodies[size], media_type="application/json")
 
+    if server == "granian":
+        from granian.constants import Interfaces
+        from granian.server.embed import Server
+
+        asyncio.run(Server(app, address="127.0.0.1", port=int(port), interface=Interfaces.ASGI).serve())
+        return
     uvicorn.run(
         app, host="127.0.0.1", port=int(port), loop="uvloop", http="httptools", log_config=None, access_log=False
     )

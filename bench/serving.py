@@ -1,80 +1,91 @@
 """Requests a second that one replica answers, beside a FastAPI route that returns a constant of the same size.
 
-    python -m bench.serving
+    python -m bench.serving [THOUSANDS]
 
-A real replica, fed by a real worker through the embedded broker, and 8 keep-alive connections from another
-process (bench/peers.py `load`: plain asyncio, which itself takes a part of the two cores, in both cases).
+A real replica of 100,000 users with 20 interactions each and 100,000 items, started from a made-up snapshot
+(bench/made_model.py), and 8 keep-alive connections from another process (bench/peers.py `load`: plain asyncio, which
+itself takes a part of the two cores, in both cases). The constant route runs on uvicorn, as a replica does, and where
+granian is installed (`pip install granian`) on that as well.
 """
 
 import json
+import sys
 import time
+from importlib.util import find_spec
 
 import httpx
 
 from bench.deployment import Deployment, Replica, answers, deployment, say
+from bench.made_model import write
 from bench.report import Figure, report
-from bench.workload import interactions, items
 from cli.broker import HOST, free_port
 from cli.children import Child
 from domain.clock import system_clock
+from domain.settings import ServingSettings, load_settings
+from serving.snapshot.place import RESUMED, Place, origin_of
 
-ITEMS, USERS, EVENTS = 2_000, 2_000, 40_000
+THOUSANDS = 100
 CONNECTIONS, SECONDS = 8, 8
-APPLIED = "freshet_stream_interactions_total"
 ANSWERS = 50
 """Answers from which the size of the constant is averaged."""
 
 
 def main() -> None:
     """Measures and reports."""
+    count = 1000 * int(sys.argv[1] if len(sys.argv) > 1 else THOUSANDS)
     with deployment() as running:
-        say("starting everything, learning from a made-up history")
-        replica = _fed(running)
+        say(f"making up {count:,} users and {count:,} items, starting from them")
+        replica = _started(running, count)
         size = _size(replica)
-        port = free_port()
-        running.peer("constant", port, size)
-        constant = f"http://{HOST}:{port}/{size}"
-        running.until(lambda: answers(constant))
         plain = replica.url + "/v1/users/user-{}/recommendations"
         explained = plain + "?explain=true"
+        constant = _constant(running, "uvicorn", size)
         say(f"{CONNECTIONS} connections, answers of {size} bytes on average")
-        floor = _load(running, constant, 0)
-        best = _load(running, plain, 0)
-        best_explained = _load(running, explained, 0)
-        half = _load(running, plain, best["rate"] / 2)
-        floor_half = _load(running, constant, best["rate"] / 2)
-    report(
-        "serving",
-        [
-            Figure("recommendations_per_second", best["rate"], "1/s", "constant_route", floor["rate"]),
-            Figure(
-                "recommendations_per_second_explained", best_explained["rate"], "1/s", "constant_route", floor["rate"]
-            ),
-            Figure("recommendation_p50", half["p50"], "ms", "constant_route_same_load", floor_half["p50"]),
-            Figure("recommendation_p99", half["p99"], "ms", "constant_route_same_load", floor_half["p99"]),
-        ],
-        "python -m bench.serving",
-    )
+        floor = _load(running, constant, count)
+        best = _load(running, explained, count)
+        unexplained = _load(running, plain, count)
+        half = _load(running, explained, count, best["rate"] / 2)
+        floor_half = _load(running, constant, count, best["rate"] / 2)
+        other = _load(running, _constant(running, "granian", size), count) if find_spec("granian") else None
+    beside = ("constant_route", floor["rate"])
+    figures = [
+        Figure("recommendations_per_second", best["rate"], "1/s", *beside),
+        Figure("recommendations_per_second_unexplained", unexplained["rate"], "1/s", *beside),
+        Figure("recommendation_p50", half["p50"], "ms", "constant_route_same_load", floor_half["p50"]),
+        Figure("recommendation_p99", half["p99"], "ms", "constant_route_same_load", floor_half["p99"]),
+    ]
+    if other is not None:
+        figures.append(Figure("constant_route_granian", other["rate"], "1/s", *beside))
+    report("serving", figures, "python -m bench.serving")
 
 
-def _fed(running: Deployment) -> Replica:
-    now = system_clock()
-    worker, replica = running.worker(session_timeout_s=6), running.replica()
-    running.send(items(ITEMS, now), interactions(EVENTS, USERS, ITEMS, now), EVENTS)
-    running.until(lambda: worker.counted(APPLIED) == EVENTS)
-    running.until(lambda: replica.holds(items=ITEMS, vectors=ITEMS))
-    running.stop(worker.child)  # what is measured is a replica at rest, not a machine that learns
+def _started(running: Deployment, count: int) -> Replica:
+    """A replica at rest: nothing is learned while requests are measured."""
+    folder = running.folder / "snapshot"
+    settings = load_settings(ServingSettings, **{**running.settings.model_dump(), "snapshot_path": str(folder)})
+    offsets = {settings.topic(name): dict.fromkeys(range(settings.partitions), 0) for name in RESUMED}
+    write(settings, count, count, place=Place(origin_of(settings), offsets, system_clock()))
+    replica = running.replica(snapshot_path=folder, search=False)
+    running.until(lambda: replica.holds(items=count, vectors=count, profiles=count))
     return replica
 
 
+def _constant(running: Deployment, server: str, size: int) -> str:
+    port = free_port()
+    running.peer("constant", port, server, size)
+    url = f"http://{HOST}:{port}/{size}"
+    running.until(lambda: answers(url))
+    return url
+
+
 def _size(replica: Replica) -> int:
-    urls = [f"{replica.url}/v1/users/user-{at}/recommendations" for at in range(ANSWERS)]
+    urls = [f"{replica.url}/v1/users/user-{at}/recommendations?explain=true" for at in range(ANSWERS)]
     return sum(len(httpx.get(url).content) for url in urls) // ANSWERS
 
 
-def _load(running: Deployment, url: str, rate: float) -> dict[str, float]:
+def _load(running: Deployment, url: str, users: int, rate: float = 0) -> dict[str, float]:
     """Asks for SECONDS, as fast as it goes or at a rate; returns the rate reached and milliseconds."""
-    child: Child = running.peer("load", url, CONNECTIONS, SECONDS, USERS, rate)
+    child: Child = running.peer("load", url, CONNECTIONS, SECONDS, users, rate)
     deadline = time.monotonic() + SECONDS * 3
     while child.status() is None and time.monotonic() < deadline:
         time.sleep(0.1)
