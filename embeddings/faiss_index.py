@@ -46,9 +46,9 @@ LISTS_GROWTH = 1.5
 DEAD_MIN, DEAD_SHARE = 1024, 0.25
 """The same for dead rows, as a share of all rows: they cost memory and scanning."""
 
-MOST_LISTS = 0.5
-"""The fewer rows may be found, the more lists are looked into. Beyond this share of the lists, comparing the
-wanted rows one by one costs no more and misses none."""
+EXACT_COST = 10
+"""The fewer rows may be found, the more lists are looked into. Comparing a wanted row itself costs as much as passing
+so many rows of the lists by, and misses none."""
 
 AGAIN, SLACK = 6, 16
 """So many times k rows, and these, that the main index holds for the nearest are compared again as float32."""
@@ -350,8 +350,8 @@ def _approximate(
     """Returns for each query rows of the main index that are probably its k nearest, and a few more."""
     covered = main.ntotal
     count = wanted.count - int(np.count_nonzero(wanted.mask[covered:]))
-    probes = math.ceil(main.nprobe * covered / max(count, 1))
-    if probes > max(MOST_LISTS * main.nlist, main.nprobe) or count <= AGAIN * k + SLACK:
+    probes = min(math.ceil(main.nprobe * covered / max(count, 1)), int(main.nlist))
+    if EXACT_COST * count < covered * probes / main.nlist or count <= AGAIN * k + SLACK:
         return _exact(view, wanted, 0, covered, queries, k)
     found = _look_into(main, queries, AGAIN * k + SLACK, probes, wanted)
     candidates = []
