@@ -15,7 +15,7 @@ from domain.clock import Clock, system_clock
 from domain.errors import BrokerUnavailable, TopicError
 from domain.log_reader import Record, read_to_end, reader_options
 from domain.settings import KafkaSettings, ServingSettings
-from domain.topics import USER_PROFILES
+from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from serving import metrics
 from serving.progress import Outdated, Progress
 from serving.read_model import FOLLOWED, ReadModel, summary
@@ -132,7 +132,8 @@ class Follower:
                 fetched = await consumer.getmany(timeout_ms=1000)
                 # Profiles first: a request may wait for one, and for nothing else.
                 for where in sorted(fetched, key=lambda one: one.topic != self._settings.topic(USER_PROFILES)):
-                    await self._apply_in_turns(fetched[where])
+                    signals = where.topic == self._settings.topic(ITEM_SIGNALS)
+                    await self._apply_in_turns(newest_of_each(fetched[where]) if signals else fetched[where])
                 await self._between(consumer, progress)
         finally:
             probe.cancel()
@@ -218,6 +219,18 @@ class Follower:
             log.warning("Kafka is away, or ahead: answering from memory" if stale else "caught up with Kafka")
         self.stale = stale
         metrics.stale.set(stale)
+
+
+def newest_of_each(records: Sequence[Record]) -> list[Record]:
+    """Returns the last record of each key, in the order in which they lie; the last of all is always among them.
+
+    A replica that has fallen behind has more of an item at once, so what it still has to do shrinks.
+    """
+    newest: dict[bytes | None, Record] = {}
+    for record in records:
+        newest.pop(record.key, None)
+        newest[record.key] = record
+    return list(newest.values())
 
 
 def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
