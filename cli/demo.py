@@ -46,7 +46,8 @@ def demo(
     with ExitStack() as stack:
         running = Demo(stack, port)
         running.replay(folder)
-        typer.echo(f"\nReady: {running.page}/ui    API: {running.page}/docs    logs: {running.logs}\n")
+        pages = f"{running.page}/ui    live: {running.page}/ui/live    API: {running.page}/docs"
+        typer.echo(f"\nReady: {pages}    logs: {running.logs}\n")
         show_slates(running.page, folder)
         time_clicks(running.page)
         if os.environ.get(EXIT_VARIABLE) != "1":

@@ -69,7 +69,7 @@ class AnnIndex(Protocol):
         ...
 
     def search(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
+        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None, rough: bool = False
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Finds the k most similar vectors to each query.
 
@@ -77,6 +77,9 @@ class AnnIndex(Protocol):
             queries: (B, D) float32, finite.
             k: how many, at least 0; it may exceed N.
             allowed: mask indexed by id; False or beyond its length is not allowed. None allows all.
+            rough: what is found need not be the nearest, only near, and similarities may be estimates: for
+                candidates, which something else ranks. Several queries share the effort of one. A search that is
+                exact, or restricted by a mask, stays what it is.
 
         Returns:
             Similarities (B, k) float32, descending, and their ids (B, k) int64; where the search is exact,

@@ -48,7 +48,11 @@ class ExactIndex:
             self._rows = self._without(ids)
 
     def search(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        allowed: NDArray[np.bool_] | None = None,
+        rough: bool = False,  # noqa: ARG002
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """See `AnnIndex.search`. In float64, so that which kernel multiplies decides no tie."""
         queries = checked_queries(queries, k, allowed, self.dimension)

@@ -115,7 +115,7 @@ class FaissIndex:
             self._rebuild_if_due()
 
     def search(
-        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
+        self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None, rough: bool = False
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """See `AnnIndex.search`. It runs in the calling thread alone.
 
@@ -130,6 +130,8 @@ class FaissIndex:
         wanted = view.every if allowed is None else Wanted(view.alive & is_allowed(view.ids, allowed))
         covered = main.ntotal if main else 0
         candidates = _exact(view, wanted, covered, len(view.ids), queries, k)
+        if main and rough and allowed is None:
+            return _rough(main, view, queries, k, candidates)
         if main:
             nearest = _approximate(main, view, wanted, queries, k)
             candidates = [np.concatenate(both) for both in zip(candidates, nearest, strict=True)]
@@ -361,6 +363,22 @@ def _approximate(
     return candidates
 
 
+def _rough(
+    main: Main, view: View, queries: NDArray[np.float32], k: int, fresh: list[NDArray[np.int64]]
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns what the codes of the main index say, and rows of the buffer, as `AnnIndex.search` does."""
+    probes = max(LEAST_PROBES, main.nprobe // len(queries))
+    scores, rows = _found_by_codes(main, queries, k, probes, view.every)
+    ids = np.where(rows >= 0, view.ids[rows], -1)
+    scores[rows < 0] = -np.inf
+    for at, some in enumerate(fresh):
+        if len(some):
+            both = np.concatenate([scores[at], view.take(some) @ queries[at]])
+            best = np.argsort(-both, kind="stable")[:k]
+            scores[at], ids[at] = both[best], np.concatenate([ids[at], view.ids[some]])[best]
+    return scores, ids
+
+
 def _closest(view: View, rows: NDArray[np.int64], query: NDArray[np.float32], count: int) -> NDArray[np.int64]:
     """Returns at most `count` of some rows, the nearest but for rounding."""
     if len(rows) <= count:
@@ -430,8 +448,14 @@ def _scan(
 
 def _look_into(main: Main, queries: NDArray[np.float32], k: int, probes: int, wanted: Wanted) -> NDArray[np.int64]:
     """Returns the k best wanted rows in the lists nearest to each query, (B, k); -1 where there are fewer."""
+    return _found_by_codes(main, queries, k, probes, wanted)[1]
+
+
+def _found_by_codes(
+    main: Main, queries: NDArray[np.float32], k: int, probes: int, wanted: Wanted
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     parameters = faiss.SearchParametersIVF(nprobe=probes, sel=_selector(wanted.bits))  # type: ignore[call-arg]
-    found: NDArray[np.int64] = main.search(queries, k, params=parameters)[1]
+    found: tuple[NDArray[np.float32], NDArray[np.int64]] = main.search(queries, k, params=parameters)
     return found
 
 

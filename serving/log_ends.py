@@ -119,5 +119,7 @@ class EndsReader:
             done = await self._admin.list_consumer_group_offsets(self._settings.topic(STREAM_GROUP), partitions=places)
         except KafkaError:
             return None  # not every broker lets everybody ask
+        if not done.keys() >= set(places):
+            return None  # a coordinator that is still starting answers with nothing
         waiting = [ends[place] - max(starts[place], int(done[place].offset)) for place in places]
         return sum(max(0, one) for one in waiting)

@@ -189,10 +189,17 @@ async def _write(producer: AIOKafkaProducer, writes: Sequence[Write], membership
 
 
 def _by_place(writes: Sequence[Write]) -> dict[Place, list[Write]]:
-    places: dict[Place, list[Write]] = {}
-    for one in writes:
-        places.setdefault((one.topic, one.partition), []).append(one)
-    return places
+    """Orders writes by where they go; of several values of a key only the newest: they are whole, and not waited for.
+
+    Where the key decides on the partition, each record counts: events sent again, dead letters.
+    """
+    places: dict[Place, dict[object, Write]] = {}
+    for number, one in enumerate(writes):
+        place = places.setdefault((one.topic, one.partition), {})
+        key = number if one.partition is None or one.key is None else one.key
+        place.pop(key, None)  # so that it lies where the newest would
+        place[key] = one
+    return {place: list(found.values()) for place, found in places.items()}
 
 
 def may_pass(error: BaseException) -> bool:

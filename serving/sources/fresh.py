@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from serving.query import Query
 
-LOOKED_AT = 1_000
+LOOKED_AT = 500
 """Of more than so many new items, those that came into the catalogue last are looked at."""
 
 

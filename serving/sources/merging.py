@@ -34,10 +34,11 @@ def untouched(query: Query, index: AnnIndex, queries: NDArray[np.float32], limit
     """Returns for each of (B, M) queries the nearest rows that the user has not touched, at most `limit`.
 
     What the user has touched lies closest of all and would fill the list only to be filtered out again. More are
-    asked for and these left out: a mask of what may be found would be as long as the catalogue.
+    asked for and these left out: a mask of what may be found would be as long as the catalogue. The ranker puts
+    them in order, so near is near enough.
     """
     catalogue = query.model.catalogue
-    _, nearest = index.search(queries, limit + len(query.touched))
+    _, nearest = index.search(queries, limit + len(query.touched), rough=True)
     found = []
     for rows in nearest:
         new = (rows >= 0) & catalogue.live[rows] & (catalogue.numbering.places(query.touched, rows) < 0)

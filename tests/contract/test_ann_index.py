@@ -646,3 +646,29 @@ def _oracle(rows):
     oracle = ExactIndex(rows.shape[1])
     oracle.add(np.arange(len(rows)), rows)
     return oracle
+
+
+def test_a_rough_search_finds_what_is_near_and_what_came_last_and_is_the_same_where_all_is_exact():
+    index, vectors = FaissIndex(64, 1000), blobs(20_000, 64)
+    index.add(np.arange(20_000), vectors)
+    index.wait()
+    index.rebuild_now()
+    index.add(np.array([30_000]), vectors[5:6])
+    queries = vectors[[5, 700]]
+    scores, found = index.search(queries, 50, rough=True)
+    assert 30_000 in found[0] and (np.diff(scores, axis=1) <= 0).all()
+    true = [np.sort(vectors @ query)[-50:] for query in queries]
+    for query, own, best in zip(queries, found, true, strict=True):
+        assert len(set(own.tolist())) == 50
+        similarities = vectors[np.where(own == 30_000, 5, own)] @ query
+        assert similarities.mean() > best.mean() - 0.1
+    exact = FaissIndex(64, 50_000)
+    exact.add(np.arange(20_000), vectors)
+    assert exact.search(queries, 50, rough=True)[1].tolist() == exact.search(queries, 50)[1].tolist()
+
+
+def blobs(count: int, width: int) -> np.ndarray:
+    chance = np.random.default_rng(3)
+    centres = chance.standard_normal((200, width))
+    vectors = centres[chance.integers(0, 200, count)] + 0.5 * chance.standard_normal((count, width))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)

@@ -9,9 +9,11 @@ import pytest
 from domain.errors import MalformedEvent
 from domain.items import Item
 from embeddings.item_embedding import text_hash
+from serving.follower import newest_of_each
 from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
 from stream.item_embedder import needs_embedding, read_items
 from stream.membership import Membership, NoMember
+from stream.outbox import Write, _by_place
 from stream.owned_partitions import OwnedPartitions
 from tests.builders import LogRecord
 
@@ -171,3 +173,19 @@ def test_a_member_writes_for_a_session_after_its_last_heartbeat_and_then_waits_f
         await membership.assured()
 
     asyncio.run(scenario())
+
+
+def test_of_several_values_of_a_key_the_newest_is_written_and_what_has_no_place_of_its_own_is_written_whole():
+    old, new, other = Write("signals", b"a", b"1", 0), Write("signals", b"a", b"2", 0), Write("signals", b"b", b"3", 0)
+    again = [Write("interactions", b"a", raw) for raw in (b"x", b"y")]
+    letters = [Write("dead", None, raw, 0) for raw in (b"x", b"y")]
+    assert _by_place([old, other, new, *again, *letters]) == {
+        ("signals", 0): [other, new],
+        ("interactions", None): again,
+        ("dead", 0): letters,
+    }
+
+
+def test_a_replica_applies_the_newest_of_each_key_and_comes_to_the_same_offset():
+    records = [LogRecord("item-signals", 0, at, 0, key, b"") for at, key in enumerate((b"a", b"b", b"a", b"c", b"b"))]
+    assert [one.offset for one in newest_of_each(records)] == [2, 3, 4]
