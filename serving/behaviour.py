@@ -9,7 +9,7 @@ from domain.clock import DAY_MS
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
-from serving.heads import Head
+from serving.heads import KEPT, Head
 from serving.links import LinkTable, Neighbours
 from serving.loading import Loading
 from serving.shares import RowShares, Shares
@@ -97,6 +97,10 @@ class Behaviour:
         """Returns the most popular rows: at this stage of a history, then by each half life."""
         own = self._heads[len(POPULARITY_HALF_LIVES_DAYS) + stage]
         return [one.top(limit) for one in (own, *self._heads[: len(POPULARITY_HALF_LIVES_DAYS)])]
+
+    def trending(self) -> NDArray[np.int64]:
+        """Returns the rows that trend most, as TREND has it, the most popular first; at most heads.KEPT."""
+        return self._heads[TREND].top(KEPT)
 
     def trending_from(self, category: str | None) -> float:
         """Returns the popularity, as TREND has it, from which on an item is among the tenth of its category.

@@ -6,12 +6,14 @@ from typing import Annotated
 import numpy as np
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from numpy.typing import NDArray
 
 from domain.answers import FoundItem, FoundItems
 from domain.errors import EmbeddingError, QueryError, UnknownItem
 from serving import metrics
 from serving.behaviour import TREND
 from serving.catalogue import Catalogue
+from serving.numbering import Rows
 from serving.routes.common import answered, documented, limited, replica_of
 
 router = APIRouter(tags=["items"])
@@ -30,10 +32,14 @@ async def trending(
     replica = replica_of(request)
     limited("count", count, replica.settings.max_count)
     catalogue = replica.model.catalogue
-    rows = _shown(catalogue, replica.clock())
+    behaviour, now_ms = replica.model.behaviour, replica.clock()
     if category is not None:
-        rows = np.intersect1d(rows, np.fromiter(catalogue.by_category.get(category, ()), np.int64))
-    popularity = replica.model.behaviour.popularity[TREND][rows]
+        rows = _shown(catalogue, np.fromiter(catalogue.by_category.get(category, ()), np.int64), now_ms)
+    else:
+        rows = _shown(catalogue, behaviour.trending(), now_ms)
+        if len(rows) < count:  # those that trend most cannot be shown: everything is looked through
+            rows = _shown(catalogue, np.arange(len(catalogue)), now_ms)
+    popularity = behaviour.popularity[TREND][rows]
     order = np.lexsort((catalogue.tie[rows], -popularity))[:count]
     order = order[np.isfinite(popularity[order])]
     highest = popularity[order[0]] if len(order) else 0.0
@@ -68,37 +74,36 @@ async def search(
     return answered(_nearest(replica.model.catalogue, vector, count, replica.clock()))
 
 
-def _shown(catalogue: Catalogue, now_ms: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    n = len(catalogue)
-    return np.flatnonzero(_mask(catalogue, now_ms)[:n])
-
-
-def _mask(catalogue: Catalogue, now_ms: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    in_time = (catalogue.expires_ms > now_ms) & (catalogue.published_ms <= now_ms)
-    return catalogue.live & catalogue.available & in_time
+def _shown(catalogue: Catalogue, rows: Rows, now_ms: int) -> Rows:
+    """Returns those of some rows that may be shown."""
+    in_time = (catalogue.expires_ms[rows] > now_ms) & (catalogue.published_ms[rows] <= now_ms)
+    return rows[catalogue.live[rows] & catalogue.available[rows] & in_time]
 
 
 def _nearest(
-    catalogue: Catalogue,
-    vector: np.ndarray[tuple[int], np.dtype[np.float32]],
-    count: int,
-    now_ms: int,
-    without: int | None = None,
+    catalogue: Catalogue, vector: NDArray[np.float32], count: int, now_ms: int, without: int = -1
 ) -> FoundItems:
     if not np.any(vector):
         return FoundItems(items=[])  # an item without a text resembles nothing
-    allowed = _mask(catalogue, now_ms)[: len(catalogue)]
-    if without is not None:
-        allowed[without] = False
-    scores, rows = catalogue.index.search(vector[None].astype(np.float32), count, allowed)
-    found = rows[0] >= 0
-    return _found(catalogue, rows[0][found], scores[0][found])
+    query = vector[None].astype(np.float32)
+    scores, rows = catalogue.index.search(query, 2 * count + 1)
+    if len(_others(catalogue, rows[0], now_ms, without)) < min(count, len(catalogue.index)):
+        # Many that are near cannot be shown. A mask of all that can is as long as the catalogue.
+        allowed = np.zeros(len(catalogue), np.bool_)
+        allowed[_others(catalogue, np.arange(len(catalogue)), now_ms, without)] = True
+        scores, rows = catalogue.index.search(query, count, allowed)
+    kept = np.isin(rows[0], _others(catalogue, rows[0], now_ms, without))
+    return _found(catalogue, rows[0][kept][:count], scores[0][kept][:count])
+
+
+def _others(catalogue: Catalogue, rows: Rows, now_ms: int, without: int) -> Rows:
+    return _shown(catalogue, rows[(rows >= 0) & (rows != without)], now_ms)
 
 
 def _found(
     catalogue: Catalogue,
-    rows: np.ndarray[tuple[int], np.dtype[np.int64]],
-    scores: np.ndarray[tuple[int], np.dtype[np.float64]] | np.ndarray[tuple[int], np.dtype[np.float32]],
+    rows: Rows,
+    scores: NDArray[np.float64] | NDArray[np.float32],
 ) -> FoundItems:
     return FoundItems(
         items=[

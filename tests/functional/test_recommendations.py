@@ -258,6 +258,15 @@ async def test_search_and_similar_find_by_meaning(deployment):
     assert {item["item_id"] for item in near["items"]} == {"aliens", "predator"}
 
 
+async def test_what_cannot_be_shown_hides_nothing_that_can(deployment):
+    aliens = [Item(item_id=f"alien-{n}", title="Alien", available=False, published_at=1) for n in range(20)]
+    deployment.put_items(*aliens)
+    deployment.learn(*[interaction(f"u{n}", f"alien-{n}", n) for n in range(20)], interaction("w", "heat", 1))
+    near = (await get(deployment, "/v1/items/alien/similar", count=2)).json()
+    assert {item["item_id"] for item in near["items"]} == {"aliens", "predator"}
+    assert ids((await get(deployment, "/v1/items/trending", count=1)).json()) == ["heat"]
+
+
 async def test_trending_follows_the_newest_clicks_and_the_category(deployment):
     day = 86_400
     deployment.learn(*[interaction(f"u{n}", "heat", n) for n in range(4)])
