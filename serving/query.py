@@ -123,6 +123,12 @@ class Query:
         return self.model.catalogue.vectors[self.rows]
 
     @cached_property
+    def liked(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The places of the touches that pull, (L,), and the text vectors of what was touched, (L, D)."""
+        places = np.flatnonzero((self.weights > 0) & (self.rows >= 0))
+        return places, self.vectors[places]
+
+    @cached_property
     def interests(self) -> NDArray[np.float32]:
         """(K, D) float32, unit rows: the profile vectors, the heaviest first; (0, D) without a history."""
         return interests(self.vectors, self.weights * self.vectors.any(axis=1))

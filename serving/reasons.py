@@ -45,10 +45,10 @@ def _covisitation(query: Query, row: int) -> str | None:
 
 def _profile(query: Query, row: int) -> str | None:
     """Names the liked item whose text is closest."""
-    liked = np.flatnonzero((query.weights > 0) & (query.rows >= 0))
+    liked, vectors = query.liked
     if not len(liked):
         return None
-    cosines = query.vectors[liked] @ query.model.catalogue.vectors[row]
+    cosines = vectors @ query.model.catalogue.vectors[row]
     at = int(np.argmax(cosines))
     if cosines[at] < ALIKE:
         return None
