@@ -4,6 +4,7 @@ Everything listens on free ports of loopback. Whatever ends the bench (its end, 
 ends the processes.
 """
 
+import json
 import os
 import re
 import signal
@@ -80,6 +81,15 @@ class Deployment:
     def peer(self, name: str, *arguments: object) -> Child:
         """Starts one of the programs in bench/peers.py."""
         return self._start(name, [sys.executable, "-m", "bench.peers", name, *map(str, arguments)], {})
+
+    def told(self, child: Child, patience_s: float) -> dict[str, float]:
+        """Waits until a peer that measures has ended, and returns what it told in its last line."""
+        deadline = time.monotonic() + patience_s
+        while child.status() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        told: dict[str, float] = json.loads(child.log_path.read_text().splitlines()[-1])
+        self.forget(child)
+        return told
 
     def stop(self, child: Child) -> None:
         """Ends one of the processes."""

@@ -6,14 +6,12 @@ A page is what it does: one GET /v1/live a second. The browser that draws it is 
 a connection (bench/peers.py `load`). Events flow all the while, so that the page has something to read.
 """
 
-import json
 import time
 from statistics import median
 
 from bench.deployment import Deployment, Replica, cpu_seconds, deployment, say
 from bench.report import Figure, report
 from bench.workload import interactions, items
-from cli.children import Child
 from domain.clock import system_clock
 from serving.log_tail import IDLE_S
 
@@ -67,20 +65,11 @@ def _watched(running: Deployment, replica: Replica, pages: int) -> dict[str, flo
     time.sleep(BEGIN_S if pages else IDLE_S + 2)  # with nobody there: until the reader of the log is closed
     began, before = time.monotonic(), cpu_seconds(replica.child.pid)
     slates = replica.url + "/v1/users/user-{}/recommendations"
-    told = _told(running, running.peer("load", slates, CONNECTIONS, SECONDS, USERS, SLATES))
+    told = running.told(running.peer("load", slates, CONNECTIONS, SECONDS, USERS, SLATES), 3 * SECONDS)
     told["cpu"] = 100 * (cpu_seconds(replica.child.pid) - before) / (time.monotonic() - began)
     if looks is not None:
-        told["live_p50"] = _told(running, looks)["p50"]
+        told["live_p50"] = running.told(looks, 3 * SECONDS)["p50"]
     say(f"  {pages} pages: {told}")
-    return told
-
-
-def _told(running: Deployment, child: Child) -> dict[str, float]:
-    deadline = time.monotonic() + 3 * SECONDS
-    while child.status() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    told: dict[str, float] = json.loads(child.log_path.read_text().splitlines()[-1])
-    running.forget(child)
     return told
 
 

@@ -8,9 +8,7 @@ itself takes a part of the two cores, in both cases). The constant route runs on
 granian is installed (`pip install granian`) on that as well.
 """
 
-import json
 import sys
-import time
 from importlib.util import find_spec
 
 import httpx
@@ -19,7 +17,6 @@ from bench.deployment import Deployment, Replica, answers, deployment, say
 from bench.made_model import write
 from bench.report import Figure, report
 from cli.broker import HOST, free_port
-from cli.children import Child
 from domain.clock import system_clock
 from domain.settings import ServingSettings, load_settings
 from serving.snapshot.place import RESUMED, Place, origin_of
@@ -85,12 +82,7 @@ def _size(replica: Replica) -> int:
 
 def _load(running: Deployment, url: str, users: int, rate: float = 0) -> dict[str, float]:
     """Asks for SECONDS, as fast as it goes or at a rate; returns the rate reached and milliseconds."""
-    child: Child = running.peer("load", url, CONNECTIONS, SECONDS, users, rate)
-    deadline = time.monotonic() + SECONDS * 3
-    while child.status() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    told: dict[str, float] = json.loads(child.log_path.read_text().splitlines()[-1])
-    running.forget(child)
+    told = running.told(running.peer("load", url, CONNECTIONS, SECONDS, users, rate), 3 * SECONDS)
     say(f"  {url.split('/', 3)[3]}: {told}")
     return told
 

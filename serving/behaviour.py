@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
-from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
+from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
 from serving.links import LinkTable, Neighbours
-from serving.loading import Loading
+from serving.loading import HALF_LIVES_DAYS, Loading
 from serving.shares import RowShares, Shares
 from serving.trending import Trending
 
@@ -158,7 +158,7 @@ class Behaviour:
             return
         as_of_days = np.array([share.as_of_ms for share in shares])[:, None] / DAY_MS
         with np.errstate(divide="ignore"):
-            logs = np.log2([share.counts + share.stages for share in shares]) + as_of_days / _HALF_LIVES
+            logs = np.log2([share.counts + share.stages for share in shares]) + as_of_days / HALF_LIVES_DAYS
         sums = np.logaddexp2.reduce(logs)
         self.popularity[:, row], self.stages[:, row] = np.split(sums, [len(self.popularity)])
         for head, value in zip(self._heads, sums.tolist(), strict=True):
@@ -179,6 +179,3 @@ class Behaviour:
             empty = -np.inf if old.dtype.kind == "f" else NEVER_TOUCHED_MS
             added = np.full((*old.shape[:-1], capacity - old.shape[-1]), empty, old.dtype)
             setattr(self, name, np.concatenate([old, added], axis=-1))
-
-
-_HALF_LIVES = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])

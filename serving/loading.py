@@ -26,7 +26,9 @@ LINKS_AT_ONCE = 4_000_000
 SHORT, SMALL = 16, 128
 """MessagePack's one-byte forms: of maps with fewer entries, and of numbers below."""
 
-_HALF_LIVES = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
+HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
+"""Of the counts of a share, one after the other: by half life, then by stage."""
+
 _NUMBERS = {"row": "i", "partition": "i", "position": "q", "first_ms": "q", "as_of_ms": "q", "links": "i"}
 Array = NDArray[Any]
 
@@ -79,9 +81,9 @@ class Loading:
         self._forget_outdated()
         numbers = {name: np.frombuffer(column, column.typecode) for name, column in self._numbers.items()}
         rows, first = np.unique(numbers["row"], return_index=True)
-        logs = np.frombuffer(self._counts).reshape(-1, len(_HALF_LIVES))
+        logs = np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))
         with np.errstate(divide="ignore"):
-            logs = np.log2(logs) + (numbers["as_of_ms"] / DAY_MS)[:, None] / _HALF_LIVES
+            logs = np.log2(logs) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
         later = np.repeat(numbers["row"], numbers["links"])
         earlier, weights = np.frombuffer(self._earlier, np.int32), np.frombuffer(self._weights)
         return Sums(
@@ -106,7 +108,7 @@ class Loading:
         kept = order[last]
         lengths = numbers["links"]
         links = _ranges(np.cumsum(lengths) - lengths, lengths, kept)
-        self._counts = _column(np.frombuffer(self._counts).reshape(-1, len(_HALF_LIVES))[kept], "d")
+        self._counts = _column(np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))[kept], "d")
         self._earlier = _column(np.frombuffer(self._earlier, np.int32)[links], "i")
         self._weights = _column(np.frombuffer(self._weights)[links], "d")
         self._numbers = {name: _column(column[kept], _NUMBERS[name]) for name, column in numbers.items()}

@@ -30,9 +30,8 @@ class SequenceEncoder:
         config = artefact.config
         self._weights = {name: np.ascontiguousarray(array, np.float32) for name, array in artefact.weights.items()}
         self._rows = {item_id: row for row, item_id in enumerate(artefact.item_ids)}
-        self._heads, self._depth = config.heads, config.width // config.heads
+        self._heads = config.heads
         self._blocks = [_Block(self._weights, f"blocks.{number}.") for number in range(config.layers)]
-        self._far = config.length - 1 - np.arange(config.length)
         self.version, self.width, self.length = artefact.version, config.width + 1, config.length
 
     @classmethod

@@ -27,8 +27,6 @@ FAMILIES: dict[str, tuple[tuple[str, ...], Family]] = {
 NAMES: tuple[str, ...] = tuple(name for names, _ in FAMILIES.values() for name in names)
 """The features in the order of the matrix's columns."""
 
-FAMILY_OF: dict[str, str] = {name: family for family, (names, _) in FAMILIES.items() for name in names}
-
 
 def matrix(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Returns (len(NAMES), C) float32, finite; the families that `FRESHET_DISABLED` names are zero."""
