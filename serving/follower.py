@@ -7,12 +7,14 @@ from itertools import count
 from time import monotonic, perf_counter
 from typing import Any
 
+import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from domain.clock import Clock, system_clock
-from domain.errors import BrokerUnavailable, TopicError
+from domain.codecs import unpack
+from domain.errors import BrokerUnavailable, EventError, TopicError
 from domain.log_reader import Record, read_to_end, reader_options
 from domain.settings import KafkaSettings, ServingSettings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
@@ -221,16 +223,37 @@ class Follower:
         metrics.stale.set(stale)
 
 
+class _Share(msgspec.Struct, array_like=True):
+    """The beginning of an ItemSignals: what tells an older one."""
+
+    position: int
+
+
 def newest_of_each(records: Sequence[Record]) -> list[Record]:
     """Returns the last record of each key, in the order in which they lie; the last of all is always among them.
 
-    A replica that has fallen behind has more of an item at once, so what it still has to do shrinks.
+    A replica that has fallen behind has more of an item at once, so what it still has to do shrinks. One that may be
+    older than what lies before it, as a late write of a worker that lost its partitions is, takes nobody's place: it
+    is left to be refused.
     """
-    newest: dict[bytes | None, Record] = {}
+    newest: dict[tuple[bytes | None, int], Record] = {}
     for record in records:
-        newest.pop(record.key, None)
-        newest[record.key] = record
+        before = newest.get((record.key, -1))
+        if before is not None and _may_be_older(record, before):
+            newest[record.key, record.offset] = record
+            continue
+        newest.pop((record.key, -1), None)
+        newest[record.key, -1] = record
     return list(newest.values())
+
+
+def _may_be_older(record: Record, before: Record) -> bool:
+    if record.value is None or before.value is None:
+        return False
+    try:
+        return unpack(record.value, _Share).position < unpack(before.value, _Share).position
+    except EventError:
+        return True
 
 
 def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:

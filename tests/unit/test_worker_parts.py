@@ -6,9 +6,11 @@ import time
 import msgspec
 import pytest
 
+from domain.codecs import pack
 from domain.errors import MalformedEvent
 from domain.items import Item
 from embeddings.item_embedding import text_hash
+from learning.signals import ItemSignals
 from serving.follower import newest_of_each
 from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
 from stream.item_embedder import needs_embedding, read_items
@@ -186,6 +188,18 @@ def test_of_several_values_of_a_key_the_newest_is_written_and_what_has_no_place_
     }
 
 
+def shares(*told: tuple[bytes, int | None]) -> list[LogRecord]:
+    values = [None if position is None else pack(ItemSignals(position)) for _, position in told]
+    return [LogRecord("item-signals", 0, at, 0, key, values[at]) for at, (key, _) in enumerate(told)]
+
+
 def test_a_replica_applies_the_newest_of_each_key_and_comes_to_the_same_offset():
-    records = [LogRecord("item-signals", 0, at, 0, key, b"") for at, key in enumerate((b"a", b"b", b"a", b"c", b"b"))]
+    records = shares((b"a", 0), (b"b", 1), (b"a", 2), (b"c", 3), (b"b", None))
     assert [one.offset for one in newest_of_each(records)] == [2, 3, 4]
+
+
+def test_a_late_write_of_a_worker_that_lost_its_partitions_takes_no_newer_values_place():
+    records = shares((b"a", 5), (b"a", 9), (b"a", 7))
+    assert [one.offset for one in newest_of_each(records)] == [1, 2]
+    damaged = [*records[:2], LogRecord("item-signals", 0, 2, 0, b"a", b"\xff")]
+    assert [one.offset for one in newest_of_each(damaged)] == [1, 2]
