@@ -181,9 +181,9 @@ class Rows:
 def _taken(parts: tuple[NDArray[np.float32], NDArray[np.float32]], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     first, second = parts
     if not len(first):
-        return second[rows]
+        return second.take(rows, axis=0)
     if not len(second):
-        return first[rows]
+        return first.take(rows, axis=0)
     early = rows < len(first)
     taken = np.empty((len(rows), first.shape[1]), np.float32)
     taken[early], taken[~early] = first[rows[early]], second[rows[~early] - len(first)]

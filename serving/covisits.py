@@ -61,13 +61,13 @@ class Covisits:
 
     def led_by(self, row: int) -> int | None:
         """Returns how many items back the recent item lies that led to a row most strongly; None if none did."""
-        decays, totals = _DECAYS[SITTING], np.zeros(len(_DECAYS[SITTING]))
+        decays, totals = _DECAYS[SITTING], [0.0] * len(_DECAYS[SITTING])
         for links in self.links:
             at = np.flatnonzero(links.rows == row)
-            lags = links.lags[at]
-            near = lags < len(decays)
-            np.add.at(totals, lags[near], links.weights[at][near] * decays[lags[near]])
-        return int(np.argmax(totals)) if totals.any() else None
+            for lag, weight in zip(links.lags[at].tolist(), links.weights[at].tolist(), strict=True):
+                if lag < len(decays):
+                    totals[lag] += weight * decays[lag]
+        return totals.index(max(totals)) if any(totals) else None
 
 
 def covisits(query: "Query") -> Covisits:

@@ -4,6 +4,7 @@ The API, the playground, the live meter and the backtest all call `recommend`; t
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from zlib import crc32
@@ -84,19 +85,35 @@ def recommend(query: Query) -> Slate:
     scores = _rotated(query, _boosted(query, slate.rows, scores))
     chosen = _selected(query, slate, scores)
     slate.more = len(slate.rows) > query.offset + query.count
-    for slot in range(query.offset, min(query.offset + query.count, len(slate.order))):
-        place = int(slate.order[slot])
-        own = {name: float(part[place]) for name, part in parts.items()}
-        row = int(slate.rows[place])
-        source, reasons = explain(query, row, own) if query.reasons else ("", [])
-        picked = Picked(row, float(scores[place]), source, reasons, own)
-        if chosen is not None:
+    slate.items = _page(query, slate, scores, parts, chosen)
+    return slate
+
+
+def _page(
+    query: Query,
+    slate: Slate,
+    scores: NDArray[np.float32],
+    parts: Mapping[str, NDArray[np.float32]],
+    chosen: Exploration | None,
+) -> list[Picked]:
+    """Returns the items of the page that was asked for, explained."""
+    places = slate.order[query.offset : query.offset + query.count]
+    rows = slate.rows[places]
+    own = [
+        dict(zip(parts, one, strict=True)) for one in np.stack([part[places] for part in parts.values()], 1).tolist()
+    ]
+    said = explain(query, rows, own) if query.reasons else [("", [])] * len(rows)
+    found = [
+        Picked(row, score, *why, split)
+        for row, score, why, split in zip(rows.tolist(), scores[places].tolist(), said, own, strict=True)
+    ]
+    if chosen is not None:
+        for slot, picked in enumerate(found):
             picked.propensity, picked.explored = float(chosen.propensities[slot]), bool(chosen.explored[slot])
             picked.under = chosen.others(slot)
             if picked.explored and query.reasons:
                 picked.source, picked.reasons = "exploration", ["shown to find out: few have tried it"]
-        slate.items.append(picked)
-    return slate
+    return found
 
 
 def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Exploration | None:

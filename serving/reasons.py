@@ -1,8 +1,10 @@
 """Why an item is in a slate, in words for people. Each sentence is checked against the evidence it names."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from domain.profile import Touch
 from serving.behaviour import TREND
@@ -24,71 +26,91 @@ VERBS = {
 }
 
 
-def explain(query: Query, row: int, parts: Mapping[str, float]) -> tuple[str, list[str]]:
-    """Returns the feature that spoke most for an item, and the reasons, the weightiest first; at least one."""
+class Shown(NamedTuple):
+    """An item of a slate: its row, and the place in `touches` of the liked item whose text is close, if one is."""
+
+    row: int
+    alike: int | None
+
+
+def explain(query: Query, rows: NDArray[np.int64], parts: Sequence[Mapping[str, float]]) -> list[tuple[str, list[str]]]:
+    """Returns for each item of a page the feature that spoke most for it, and the reasons, the weightiest first.
+
+    There is at least one reason. `parts` are those of each item's score.
+    """
+    return [_explained(query, *one) for one in zip(_shown(query, rows), parts, strict=True)]
+
+
+def _explained(query: Query, shown: Shown, parts: Mapping[str, float]) -> tuple[str, list[str]]:
     ranked = sorted(parts.items(), key=lambda pair: -pair[1])
     total = sum(max(part, 0.0) for part in parts.values())
     reasons = [
         sentence
         for name, part in ranked
-        if part > WORTH_SAYING * total and (sentence := _SENTENCES[name](query, row)) is not None
+        if part > WORTH_SAYING * total and (sentence := _SENTENCES[name](query, shown)) is not None
     ]
     source = ranked[0][0] if total > 0 else "popularity"
     return source, reasons or ["in the catalogue"]
 
 
-def _covisitation(query: Query, row: int) -> str | None:
+def _shown(query: Query, rows: NDArray[np.int64]) -> list[Shown]:
+    liked, vectors = query.liked
+    if not len(liked):
+        return [Shown(row, None) for row in rows.tolist()]
+    cosines = query.model.catalogue.vectors[rows] @ vectors.T
+    closest, alike = liked[cosines.argmax(axis=1)], cosines.max(axis=1) >= ALIKE
+    return [
+        Shown(row, at if near else None)
+        for row, at, near in zip(rows.tolist(), closest.tolist(), alike.tolist(), strict=True)
+    ]
+
+
+def _covisitation(query: Query, shown: Shown) -> str | None:
     """Names the recent item that led here most strongly."""
-    lag = query.covisits.led_by(row) if query.recent else None
+    lag = query.covisits.led_by(shown.row) if query.recent else None
     return None if lag is None else f"because you {_deed(query, query.recent[lag])}"
 
 
-def _profile(query: Query, row: int) -> str | None:
+def _profile(query: Query, shown: Shown) -> str | None:
     """Names the liked item whose text is closest."""
-    liked, vectors = query.liked
-    if not len(liked):
+    if shown.alike is None:
         return None
-    cosines = vectors @ query.model.catalogue.vectors[row]
-    at = int(np.argmax(cosines))
-    if cosines[at] < ALIKE:
-        return None
-    known = liked[at]
-    title = query.model.catalogue.title(int(query.rows[known]))
-    return f"similar to {title}, which you {_verb(query.touches[known])}"
+    title = query.model.catalogue.title(int(query.rows[shown.alike]))
+    return f"similar to {title}, which you {_verb(query.touches[shown.alike])}"
 
 
-def _popularity(query: Query, row: int) -> str | None:
+def _popularity(query: Query, shown: Shown) -> str | None:
     """Names the item's category in which it is among the tenth that trends, or says how it stands overall."""
     catalogue = query.model.catalogue
     trend = query.model.behaviour.popularity[TREND]
-    if not np.isfinite(trend[row]):
+    if not np.isfinite(trend[shown.row]):
         return None
-    item = catalogue.items[row]
+    item = catalogue.items[shown.row]
     for category in item.categories if item else ():
-        if trend[row] >= query.model.behaviour.trending_from(category):
+        if trend[shown.row] >= query.model.behaviour.trending_from(category):
             return f"trending in {category}"
-    return "trending now" if trend[row] >= query.model.behaviour.trending_from(None) else "others like it"
+    return "trending now" if trend[shown.row] >= query.model.behaviour.trending_from(None) else "others like it"
 
 
-def _fresh(query: Query, row: int) -> str | None:
+def _fresh(query: Query, shown: Shown) -> str | None:
     """Says since when the item is there, if that is new."""
-    days = int((query.now_ms - query.model.catalogue.published_ms[row]) // 86_400_000)
+    days = int((query.now_ms - query.model.catalogue.published_ms[shown.row]) // 86_400_000)
     if days >= query.model.settings.fresh_days:
         return None
     return "new today" if days < 1 else f"new: {days} day{'s' if days > 1 else ''} ago"
 
 
-def _sequence(query: Query, row: int) -> str | None:
+def _sequence(query: Query, shown: Shown) -> str | None:
     """Names what the user did last, which the sequence model goes on from."""
     return (
         f"a next step after {query.model.catalogue.title(int(query.rows[query.recent[0]]))}" if query.recent else None
     )
 
 
-def _kind(query: Query, row: int) -> str | None:
+def _kind(query: Query, shown: Shown) -> str | None:
     """Names a category that the item shares with several of the user's recent items."""
     items = query.model.catalogue.items
-    own = items[row]
+    own = items[shown.row]
     recent = [item for at in query.recent[:10] if (item := items[int(query.rows[at])]) is not None]
     for category in own.categories if own else ():
         if sum(category in item.categories for item in recent) >= 2:

@@ -49,4 +49,4 @@ class SequenceSpace:
 
     def items(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns (C, M) float32: the vectors of these rows."""
-        return self._vectors[rows]
+        return self._vectors.take(rows, axis=0)
