@@ -22,6 +22,7 @@ class NewItems:
         self._fresh_ms = fresh_days * DAY_MS
         self._rows: Rows = np.empty(0, np.int64)
         self._dropped_ms = np.iinfo(np.int64).max
+        self._held: tuple[Rows, int, NDArray[np.float32]] = (self._rows, -1, np.empty((0, 0), np.float32))
 
     def latest(self, now_ms: int, limit: int) -> Rows:
         """Returns the new rows of a moment, ascending; of more than `limit` those that came into the catalogue last."""
@@ -36,6 +37,14 @@ class NewItems:
             self._drop(now_ms)
             found = self._published(self._rows, now_ms)
         return found[-limit:]
+
+    def vectors(self, rows: Rows) -> NDArray[np.float32]:
+        """Returns the text vectors of what `latest` gave; most requests ask for the same ones, so these are kept."""
+        held, changes, vectors = self._held
+        if changes != len(self._catalogue.vector_changes) or not np.array_equal(held, rows):
+            vectors = self._catalogue.vectors[rows]
+            self._held = rows, len(self._catalogue.vector_changes), vectors
+        return vectors
 
     def _published(self, rows: Rows, now_ms: int) -> Rows:
         return rows[self._are_new(rows, now_ms) & (self._catalogue.published_ms[rows] <= now_ms)]

@@ -6,6 +6,7 @@ import pytest
 from domain.clock import DAY_MS
 from domain.items import Item
 from embeddings.faiss_index import FaissIndex
+from embeddings.item_embedding import from_vector
 from learning.signals import ItemSignals
 from serving.behaviour import NEVER_TOUCHED_MS, Behaviour
 from serving.catalogue import Catalogue
@@ -29,7 +30,7 @@ def test_new_items_are_those_that_a_look_at_the_whole_catalogue_finds(seed):
     new_items, now = NewItems(catalogue, behaviour, FRESH_DAYS), 1000 * DAY_MS
     for step in range(300):
         item_id = f"i{chance.integers(60)}"
-        what = chance.integers(5)
+        what = chance.integers(6)
         if what == 0:
             catalogue.put_item(item_id, None, int(now))
         elif what < 3:
@@ -37,8 +38,13 @@ def test_new_items_are_those_that_a_look_at_the_whole_catalogue_finds(seed):
             catalogue.put_item(item_id, Item(item_id=item_id, title=item_id, published_at=published), int(now))
         elif what == 3:
             behaviour.put(item_id, 0, ItemSignals(step, int(now), int(now), [1.0] * 5, [1.0] * 10, {}))
-        else:
+        elif what == 4:
             behaviour.put(item_id, 0, None)
+        else:
+            vector = chance.standard_normal(4).astype(np.float32)
+            catalogue.put_embedding(item_id, from_vector("v", item_id, vector))
         now += int(chance.integers(-2, 6)) * DAY_MS // 4
         limit = int(chance.integers(1, 40))
-        assert new_items.latest(int(now), limit).tolist() == looked_through(catalogue, behaviour, now)[-limit:]
+        latest = new_items.latest(int(now), limit)
+        assert latest.tolist() == looked_through(catalogue, behaviour, now)[-limit:]
+        assert np.array_equal(new_items.vectors(latest), catalogue.vectors[latest])
