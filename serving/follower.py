@@ -7,18 +7,17 @@ from itertools import count
 from time import monotonic, perf_counter
 from typing import Any
 
-import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from domain.clock import Clock, system_clock
-from domain.codecs import unpack
-from domain.errors import BrokerUnavailable, EventError, TopicError
+from domain.errors import BrokerUnavailable, TopicError
 from domain.log_reader import Record, read_to_end, reader_options
 from domain.settings import KafkaSettings, ServingSettings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from serving import metrics
+from serving.backlog import Backlog
 from serving.progress import Outdated, Progress
 from serving.read_model import FOLLOWED, ReadModel, summary
 from serving.snapshot.place import origin_of
@@ -129,17 +128,32 @@ class Follower:
         probe = asyncio.create_task(self._probe(consumer, partitions, progress))
         self._tasks.append(probe)
         try:
-            while True:
-                # Without a bound on the records each fetch comes out whole, and positions stay true.
-                fetched = await consumer.getmany(timeout_ms=1000)
-                # Profiles first: a request may wait for one, and for nothing else.
-                for where in sorted(fetched, key=lambda one: one.topic != self._settings.topic(USER_PROFILES)):
-                    signals = where.topic == self._settings.topic(ITEM_SIGNALS)
-                    await self._apply_in_turns(newest_of_each(fetched[where]) if signals else fetched[where])
-                await self._between(consumer, progress)
+            await self._keep_up(consumer, progress)
         finally:
             probe.cancel()
             self._tasks.remove(probe)
+
+    async def _keep_up(self, consumer: AIOKafkaConsumer, progress: Progress) -> None:
+        """Applies what comes, profiles first: a request may wait for one, and for nothing else.
+
+        Signals, which are most of the work and come before the profiles of the same events, wait until nothing else
+        has come.
+        """
+        backlog = Backlog()
+        while True:
+            # Without a bound on the records each fetch comes out whole, and positions stay true.
+            fetched = await consumer.getmany(timeout_ms=0 if len(backlog) else 1000)
+            for where in sorted(fetched, key=lambda one: one.topic != self._settings.topic(USER_PROFILES)):
+                if where.topic == self._settings.topic(ITEM_SIGNALS):
+                    backlog.take(fetched[where])
+                else:
+                    await self._in_turns(fetched[where])
+            await self._turn(backlog, progress)
+            if backlog.is_full:
+                while len(backlog):
+                    await self._turn(backlog, progress)
+            if not len(backlog):
+                await self._between(consumer, progress)
 
     async def _catch_up(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
         started, asked_ms = perf_counter(), self._clock()
@@ -168,13 +182,23 @@ class Follower:
         self._progress = Progress(origin, partitions, self._clock())
         return self._progress
 
-    async def _apply_in_turns(self, records: Sequence[Record]) -> None:
+    async def _in_turns(self, records: Sequence[Record]) -> None:
         began = perf_counter()
         for at in range(0, len(records), PART):
             self._apply(records[at : at + PART])
             if perf_counter() - began >= TURN_S or at + PART >= len(records):
                 await asyncio.sleep(0)
                 began = perf_counter()
+
+    async def _turn(self, backlog: Backlog, progress: Progress) -> None:
+        """Applies signals for one turn, and lets others have theirs."""
+        began = perf_counter()
+        while len(backlog) and perf_counter() - began < TURN_S:
+            some = backlog.give(PART)
+            self._model.apply(some)
+            for record in some:
+                progress.applied(record)
+        await asyncio.sleep(0)
 
     def _apply(self, records: Sequence[Record]) -> None:
         self._model.apply(records)
@@ -221,39 +245,6 @@ class Follower:
             log.warning("Kafka is away, or ahead: answering from memory" if stale else "caught up with Kafka")
         self.stale = stale
         metrics.stale.set(stale)
-
-
-class _Share(msgspec.Struct, array_like=True):
-    """The beginning of an ItemSignals: what tells an older one."""
-
-    position: int
-
-
-def newest_of_each(records: Sequence[Record]) -> list[Record]:
-    """Returns the last record of each key, in the order in which they lie; the last of all is always among them.
-
-    A replica that has fallen behind has more of an item at once, so what it still has to do shrinks. One that may be
-    older than what lies before it, as a late write of a worker that lost its partitions is, takes nobody's place: it
-    is left to be refused.
-    """
-    newest: dict[tuple[bytes | None, int], Record] = {}
-    for record in records:
-        before = newest.get((record.key, -1))
-        if before is not None and _may_be_older(record, before):
-            newest[record.key, record.offset] = record
-            continue
-        newest.pop((record.key, -1), None)
-        newest[record.key, -1] = record
-    return list(newest.values())
-
-
-def _may_be_older(record: Record, before: Record) -> bool:
-    if record.value is None or before.value is None:
-        return False
-    try:
-        return unpack(record.value, _Share).position < unpack(before.value, _Share).position
-    except EventError:
-        return True
 
 
 def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:

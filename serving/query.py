@@ -112,6 +112,14 @@ class Query:
         marks = [touch.type in types and types[touch.type].marks_seen for touch in self.touches]
         return self.rows[np.array(marks, np.bool_)]
 
+    def unseen(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Returns True for those of (C,) rows that the user has not seen, as far as the profile remembers."""
+        return self.model.catalogue.numbering.places(self._seen_once, rows) < 0
+
+    @cached_property
+    def _seen_once(self) -> NDArray[np.int64]:
+        return self.model.catalogue.numbering.distinct(self.seen[self.seen >= 0])
+
     @cached_property
     def weights(self) -> NDArray[np.float32]:
         """(T,) float32: the pull of each touch now."""

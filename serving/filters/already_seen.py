@@ -8,5 +8,4 @@ from serving.query import Query
 
 def keep(query: Query, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Returns True for what the user has not seen, as far as the profile remembers."""
-    numbering = query.model.catalogue.numbering
-    return numbering.places(numbering.distinct(query.seen[query.seen >= 0]), rows) < 0
+    return query.unseen(rows)

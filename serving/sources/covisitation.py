@@ -13,10 +13,12 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     if not query.recent:
         return np.empty(0, np.int64)
     model, found = query.model, query.covisits
-    counts = model.behaviour.counts(query.now_ms, found.rows)
+    new = query.unseen(found.rows)
+    rows, forward, backward = found.rows[new], found.forward[new], found.backward[new]
+    counts = model.behaviour.counts(query.now_ms, rows)
     rankings = [
-        best(found.forward[:, SITTING], limit),
-        best(lifted(found.forward[:, [TASTE]], counts)[:, 0], limit),
-        best(lifted(found.backward[:, [SITTING]], counts)[:, 0], limit),
+        best(forward[:, SITTING], limit),
+        best(lifted(forward[:, [TASTE]], counts)[:, 0], limit),
+        best(lifted(backward[:, [SITTING]], counts)[:, 0], limit),
     ]
-    return in_turn([found.rows[one] for one in rankings], 3 * limit, model.catalogue.numbering)
+    return in_turn([rows[one] for one in rankings], 3 * limit, model.catalogue.numbering)

@@ -10,7 +10,8 @@ from serving.sources.merging import in_turn
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     """Returns the most popular items by each half life in turn; newest first while nobody did anything yet."""
     behaviour, catalogue = query.model.behaviour, query.model.catalogue
-    rows = in_turn(behaviour.heads(query.stage, limit), limit, catalogue.numbering)
+    heads = [rows[query.unseen(rows)][:limit] for rows in behaviour.heads(query.stage, limit + len(query.seen))]
+    rows = in_turn(heads, limit, catalogue.numbering)
     if len(rows):
         return rows
     live = np.flatnonzero(catalogue.live[: len(catalogue)])

@@ -15,12 +15,15 @@ from cli.broker import EmbeddedBroker, free_port
 from cli.judging.world import World
 from cli.state import hashes_of_topics
 from domain.clock import system_clock
+from domain.codecs import pack
 from domain.items import Item
+from domain.profile import Profile
 from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES
 from embeddings.exact_index import ExactIndex
 from freshet import Emitter
 from freshet.producer import Producer
+from learning.signals import ItemSignals
 from serving import follower
 from serving.follower import Follower
 from serving.read_model import ReadModel, summary
@@ -145,6 +148,28 @@ def test_a_snapshot_and_what_came_after_it_are_what_the_topics_say(
     writer.close()
     assert state_hashes(again.model) == asyncio.run(hashes_of_topics(serving))
     assert summary(again.model) == {"items": 29, "vectors": 29, "profiles": 8}
+
+
+def test_a_profile_does_not_wait_for_the_signals_that_came_before_it(
+    loop: Loop, settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path
+):
+    replica, count = Replica(loop, overrides, tmp_path), 2_000
+    until(lambda: replica.model.live)
+    producer, model = Producer(settings, 0, None), replica.model
+    before = {f"earlier-{n}": 1.0 for n in range(400)}  # a millisecond of work each
+    for n in range(count):
+        producer.send(settings.topic(ITEM_SIGNALS), f"i{n}", pack(ItemSignals(n, before=before)))
+    producer.send(settings.topic(USER_PROFILES), "ann", pack(Profile((), 1)))
+    producer.close(30)
+    until(lambda: model.profiles.get("ann") is not None)
+    assert applied(model) < count
+    until(lambda: applied(model) == count)
+    replica.stop()
+
+
+def applied(model: ReadModel) -> int:
+    rows = [row for item_id, row in model.catalogue.rows.copy().items() if item_id.startswith("i")]
+    return sum(1 for row in rows if model.behaviour.shares(row))
 
 
 def test_a_snapshot_of_other_topics_is_given_up(loop: Loop, tmp_path: Path):

@@ -11,7 +11,7 @@ from domain.errors import MalformedEvent
 from domain.items import Item
 from embeddings.item_embedding import text_hash
 from learning.signals import ItemSignals
-from serving.follower import newest_of_each
+from serving.backlog import Backlog
 from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
 from stream.item_embedder import needs_embedding, read_items
 from stream.membership import Membership, NoMember
@@ -191,6 +191,13 @@ def test_of_several_values_of_a_key_the_newest_is_written_and_what_has_no_place_
 def shares(*told: tuple[bytes, int | None]) -> list[LogRecord]:
     values = [None if position is None else pack(ItemSignals(position)) for _, position in told]
     return [LogRecord("item-signals", 0, at, 0, key, values[at]) for at, (key, _) in enumerate(told)]
+
+
+def newest_of_each(records: list[LogRecord]) -> list[LogRecord]:
+    backlog = Backlog()
+    for at in range(0, len(records), 2):  # as of several fetches
+        backlog.take(records[at : at + 2])
+    return [one for _ in range(len(backlog)) for one in backlog.give(1)]
 
 
 def test_a_replica_applies_the_newest_of_each_key_and_comes_to_the_same_offset():
