@@ -1,8 +1,10 @@
 """One replica: its settings, what it holds, and the parts that run beside the API."""
 
+import asyncio
 from dataclasses import dataclass
 
 from domain.clock import Clock, system_clock
+from domain.garbage import pass_over_what_is_here
 from domain.settings import ServingSettings
 from domain.topics import EXPOSURES
 from embeddings.encoder import TextEncoder
@@ -36,6 +38,7 @@ class Replica:
     tail: LogTail
     index_meter: IndexMeter
     tracer: Tracer | None
+    _settling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begins to follow Kafka, to measure itself and to log exposures."""
@@ -43,9 +46,16 @@ class Replica:
         await self.index_meter.start()
         await self.follower.start()
         await self.exposures.start()
+        self._settling = asyncio.create_task(self._settle())
+
+    async def _settle(self) -> None:
+        await self.follower.ready.wait()
+        pass_over_what_is_here()
 
     async def stop(self) -> None:
         """Stops what `start` began."""
+        if self._settling is not None:
+            self._settling.cancel()
         await self.follower.stop()
         await self.meter.stop()
         await self.index_meter.stop()

@@ -4,12 +4,16 @@ import logging
 
 import uvicorn
 
+from domain.garbage import collect_rarely
 from domain.settings import ServingSettings, effective
 from embeddings.encoder import TextEncoder
 from serving.app import create_app
 from serving.replica import build_replica
 
 log = logging.getLogger(__name__)
+
+COLLECT_AFTER = 10_000
+"""New objects between two looks of the garbage collector, which then take a millisecond."""
 
 
 def serve(settings: ServingSettings) -> None:
@@ -22,6 +26,7 @@ def serve(settings: ServingSettings) -> None:
     settings.refuse_unsafe()
     log.info("settings: %s", effective(settings))
     app = create_app(build_replica(settings, _encoder(settings) if settings.search else None))
+    collect_rarely(COLLECT_AFTER)
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -1,0 +1,21 @@
+"""When Python's garbage collector looks for cycles, and at what.
+
+What counts here are objects that a process keeps: with a few of them for each user and item a full look took 250 ms of
+a replica with 100,000 of each, in the middle of answers, and such looks came every few minutes. Events, records and
+requests leave no cycles behind; what they leave goes by itself.
+"""
+
+import gc
+
+RARELY = 1_000
+"""A full look comes after so many of the middle generation: in practice never."""
+
+
+def collect_rarely(after: int) -> None:
+    """Lets the collector look at new objects each time `after` more were made than went; 700 is Python's own."""
+    gc.set_threshold(after, gc.get_threshold()[1], RARELY)
+
+
+def pass_over_what_is_here() -> None:
+    """Takes what is there by now, modules and what was loaded, out of the collector's sight; takes no time."""
+    gc.freeze()
