@@ -4,6 +4,7 @@ Profiles, item signals and item embeddings are written by one worker and read by
 that meets a format it does not know must say so instead of guessing.
 """
 
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -30,6 +31,12 @@ def unpack(raw: bytes, kind: type[Value]) -> Value:
     if raw[:1] != FORMAT:
         raise MalformedEvent(f"{kind.__name__}: format byte {raw[:1]!r} is not {FORMAT!r}; upgrade this reader")
     try:
-        return msgspec.msgpack.decode(memoryview(raw)[1:], type=kind)
+        value: Value = _decoder(kind).decode(memoryview(raw)[1:])
     except msgspec.MsgspecError as error:
         raise MalformedEvent(f"{kind.__name__}: {error}") from None
+    return value
+
+
+@cache
+def _decoder(kind: type[Any]) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)

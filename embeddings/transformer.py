@@ -19,10 +19,14 @@ from transformers.utils import cached_file
 from transformers.utils import logging as transformers_log
 
 from domain.errors import ModelUnavailable
+from embeddings.batches import batches
 from embeddings.model_files import DEFAULT_NAME, REMEDY, locate, weights_digest
 
 NATIVE_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
 """CPU features (x86, x86, ARM) with which bfloat16 doubles the rate; without them float32 is faster."""
+
+AT_ONCE = 4_096
+"""Texts that are cut into tokens, and sorted by their number, at a time."""
 
 
 class TransformerEncoder:
@@ -49,7 +53,8 @@ class TransformerEncoder:
                 self._tokenizer, self._model = _load(source)
                 self._limit = _token_limit(source, self._tokenizer, self._model.config)
                 weights = weights_digest(Path(str(cached_file(source, "config.json"))).parent)
-            self._dimension = int(self._encode_batch(["a"]).shape[1])
+            # Two lengths, so that a tokenizer that cannot pad is found now.
+            self._dimension = int(self._encode_batch(self._tokens(["a", "a b c"])).shape[1])
         except Exception as error:  # each architecture and file format fails with errors of its own
             reason = str(error).strip().split("\n")[0].rstrip(".") or type(error).__name__
             raise ModelUnavailable(f"text encoder {model or DEFAULT_NAME!r}: {reason}. {REMEDY}") from error
@@ -73,20 +78,28 @@ class TransformerEncoder:
         A text longer than the model reads counts with its beginning. The empty text has a vector too.
         """
         vectors = np.empty((len(texts), self._dimension), np.float32)
-        by_length = sorted(range(len(texts)), key=lambda at: len(texts[at]))  # so that little is padding
-        for start in range(0, len(texts), self._batch):
-            rows = by_length[start : start + self._batch]
-            vectors[rows] = self._encode_batch([texts[row] for row in rows])
+        for start in range(0, len(texts), AT_ONCE):
+            tokens = self._tokens(texts[start : start + AT_ONCE])
+            for places in batches([len(ids) for ids in tokens["input_ids"]], self._batch):
+                some = {name: [values[place] for place in places] for name, values in tokens.items()}
+                vectors[[start + place for place in places]] = self._encode_batch(some)
         return vectors
 
-    def _encode_batch(self, texts: list[str]) -> NDArray[np.float32]:
+    def _tokens(self, texts: Sequence[str]) -> dict[str, list[list[int]]]:
         with self._tokenizing:
-            tokens = self._tokenizer(texts, padding=True, truncation=True, max_length=self._limit, return_tensors="pt")
+            return dict(self._tokenizer(list(texts), truncation=True, max_length=self._limit))
+
+    def _encode_batch(self, tokens: dict[str, list[list[int]]]) -> NDArray[np.float32]:
+        if len({len(ids) for ids in tokens["input_ids"]}) == 1:  # nothing to pad, so the model needs no mask
+            inputs = {name: torch.tensor(values) for name, values in tokens.items() if name != "attention_mask"}
+        else:
+            inputs = dict(self._tokenizer.pad(tokens, return_tensors="pt"))
         with torch.inference_mode():
-            hidden = self._model(**tokens).last_hidden_state.float()
-            mask = tokens["attention_mask"].unsqueeze(-1).float()
+            hidden = self._model(**inputs).last_hidden_state.float()
+            if "attention_mask" in inputs:
+                hidden *= inputs["attention_mask"].unsqueeze(-1)
             # The sum has the direction of the mean, and only the direction is kept.
-            vectors: NDArray[np.float32] = torch.nn.functional.normalize((hidden * mask).sum(1), dim=1).numpy()
+            vectors: NDArray[np.float32] = torch.nn.functional.normalize(hidden.sum(1), dim=1).numpy()
         return vectors
 
 

@@ -1,6 +1,6 @@
 """The items as the request path sees them: a row number for each, arrays by row, and their text vectors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from zlib import crc32
 
@@ -87,6 +87,11 @@ class Catalogue:
                 self._grow(2 * len(self.live))
             self.tie[row] = crc32(item_id.encode())
         return row
+
+    def rows_of(self, item_ids: Collection[str]) -> list[int]:
+        """Returns the rows of some ids, giving one to each that has none."""
+        rows = [*map(self.rows.get, item_ids)]
+        return [*map(self.row, item_ids)] if None in rows else rows  # type: ignore[return-value]
 
     def title(self, row: int) -> str:
         """The item's title, or its id where it has none."""

@@ -17,20 +17,20 @@ class Links:
 
     __slots__ = ("_places", "_rows", "_weights", "era")
 
-    def __init__(self, era: int = 0) -> None:
+    def __init__(self, era: int = 0, capacity: int = FIRST_LINKS) -> None:
         self.era = era
         self._places: dict[int, int] = {}
-        self._rows = np.zeros(FIRST_LINKS, np.int64)
-        self._weights = np.zeros(FIRST_LINKS, np.float32)
+        self._rows = np.zeros(capacity, np.int64)
+        self._weights = np.zeros(capacity, np.float32)
 
     @classmethod
     def of(cls, neighbours: Neighbours, era: int) -> "Links":
         """Returns links of one's own to these rows."""
-        links = cls(era)
         rows, weights = neighbours
-        if len(rows):
-            links._places = {row: place for place, row in enumerate(rows.tolist())}
-            links._rows, links._weights = rows.copy(), weights.copy()
+        count = len(rows)
+        links = cls(era, FIRST_LINKS + count * 5 // 4)  # with room, as it is going to change
+        links._places = dict(zip(rows.tolist(), range(count), strict=True))
+        links._rows[:count], links._weights[:count] = rows, weights
         return links
 
     def put(self, row: int, weight: float) -> None:
@@ -39,12 +39,25 @@ class Links:
         if place is None:
             if weight <= 0:
                 return
-            place = self._places[row] = len(self._places)
-            if place == len(self._rows):
-                self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-                self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
-            self._rows[place] = row
+            place = self._placed(row)
         self._weights[place] = weight
+
+    def put_all(self, rows: list[int], weights: list[float]) -> None:
+        """Sets the weights of the links to some rows, each once."""
+        places = [*map(self._places.get, rows)]
+        if None in places:
+            for row, weight in zip(rows, weights, strict=True):
+                self.put(row, weight)
+        else:
+            self._weights[places] = weights
+
+    def _placed(self, row: int) -> int:
+        place = self._places[row] = len(self._places)
+        if place == len(self._rows):
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
+            self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
+        self._rows[place] = row
+        return place
 
     def arrays(self) -> Neighbours:
         """Returns rows (M,) and weights (M,) >= 0, unordered; views that the next `put` may change."""
@@ -66,12 +79,12 @@ class LinkTable:
         self._links: dict[int, Links] = {}
         self._era = 0
 
-    def put(self, row: int, other: int, weight: float) -> None:
-        """Sets the weight of the link from a row to another."""
+    def own(self, row: int) -> Links:
+        """Returns the links of a row to be changed, at once."""
         links = self._links.get(row)
         if links is None or links.era != self._era:
             links = self._links[row] = Links.of(self.of(row), self._era)
-        links.put(other, weight)
+        return links
 
     def of(self, row: int) -> Neighbours:
         """Returns where a row leads to: rows (M,) and weights (M,), unordered."""

@@ -29,7 +29,7 @@ SHORT, SMALL = 16, 128
 HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
 """Of the counts of a share, one after the other: by half life, then by stage."""
 
-_NUMBERS = {"row": "i", "partition": "i", "position": "q", "first_ms": "q", "as_of_ms": "q", "links": "i"}
+_NUMBERS = ("row", "partition", "position", "first_ms", "as_of_ms", "links")
 Array = NDArray[Any]
 
 
@@ -56,7 +56,7 @@ class Loading:
     """Takes shares in the order in which they come."""
 
     def __init__(self) -> None:
-        self._numbers = {name: array(code) for name, code in _NUMBERS.items()}
+        self._numbers = array("q")  # of each share _NUMBERS, one after the other
         self._counts = array("d")
         self._earlier, self._weights = array("i"), array("d")
         self._raw: list[bytes] = []
@@ -64,9 +64,7 @@ class Loading:
 
     def put(self, row: int, partition: int, share: ItemSignals, raw: bytes, earlier: list[int]) -> None:  # noqa: PLR0917
         """Takes a share, decoded and encoded, and the rows of its predecessors in their order."""
-        values = (row, partition, share.position, share.first_ms, share.as_of_ms, len(earlier))
-        for column, value in zip(self._numbers.values(), values, strict=True):
-            column.append(value)
+        self._numbers.extend((row, partition, share.position, share.first_ms, share.as_of_ms, len(earlier)))
         self._counts.extend(share.counts)
         self._counts.extend(share.stages)
         self._earlier.extend(earlier)
@@ -79,7 +77,7 @@ class Loading:
     def sums(self, size: int) -> Sums:
         """Adds up; `size` is how many rows there are. Nothing can be put afterwards."""
         self._forget_outdated()
-        numbers = {name: np.frombuffer(column, column.typecode) for name, column in self._numbers.items()}
+        numbers = self._columns()
         rows, first = np.unique(numbers["row"], return_index=True)
         logs = np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))
         with np.errstate(divide="ignore"):
@@ -96,9 +94,12 @@ class Loading:
             linked(later, earlier, weights, size),
         )
 
+    def _columns(self) -> dict[str, Array]:
+        return dict(zip(_NUMBERS, np.frombuffer(self._numbers, np.int64).reshape(-1, len(_NUMBERS)).T, strict=True))
+
     def _forget_outdated(self) -> None:
         """Keeps of each row and partition the share of the highest position, and sorts by both."""
-        numbers = {name: np.frombuffer(column, column.typecode) for name, column in self._numbers.items()}
+        numbers = self._columns()
         order = np.lexsort(
             (numbers["position"], numbers["partition"], numbers["row"])
         )  # stable: of equal ones the last
@@ -111,7 +112,7 @@ class Loading:
         self._counts = _column(np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))[kept], "d")
         self._earlier = _column(np.frombuffer(self._earlier, np.int32)[links], "i")
         self._weights = _column(np.frombuffer(self._weights)[links], "d")
-        self._numbers = {name: _column(column[kept], _NUMBERS[name]) for name, column in numbers.items()}
+        self._numbers = _column(np.frombuffer(self._numbers, np.int64).reshape(-1, len(_NUMBERS))[kept], "q")
         self._raw = [self._raw[at] for at in kept.tolist()]
 
     def _shares(self, rows: Array, partitions: Array, size: int) -> Ragged:

@@ -109,7 +109,7 @@ class ReadModel:
     def apply(self, records: Sequence[Record]) -> None:
         """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
         tracer = self.tracer if self.live else None  # what is read again at a start happened long ago
-        with self.catalogue.together():
+        with self.catalogue.together(), self.behaviour.together():
             for record in records:
                 spans = _spans(tracer, record) if tracer is not None and record.headers else ()
                 fault = self._applied(record)
