@@ -60,7 +60,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The beginning of a profile: how far it has come. Its interactions, most of the work of decoding it, are skipped."""
+    """How far a profile has come, read without its interactions, which are most of the work of decoding it."""
 
     touches: msgspec.Raw = msgspec.Raw(b"\x90")
     position: int = -1

@@ -64,4 +64,5 @@ def to_vector(embedding: ItemEmbedding) -> NDArray[np.float32] | None:
     norm = np.sqrt(vector.dot(vector))
     if not 0.0 < norm < np.inf:
         raise MalformedEvent("ItemEmbedding: the vector is zero or not finite")
-    return vector / norm
+    unit: NDArray[np.float32] = vector / norm
+    return unit

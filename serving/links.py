@@ -1,6 +1,6 @@
 """Weighted links from each item to others, as arrays that are changed in place."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -51,7 +51,7 @@ class Links:
         end = count + len(rows)
         if end > len(self._rows):
             capacity = max(end, 2 * len(self._rows))
-            self._rows, self._weights = (_grown(one, capacity) for one in (self._rows, self._weights))
+            self._rows, self._weights = _grown(self._rows, capacity), _grown(self._weights, capacity)
         self._places.update(zip(rows, range(count, end), strict=True))
         self._rows[count:end] = rows
 
