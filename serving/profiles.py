@@ -80,8 +80,8 @@ class MemoryProfiles:
         if columns is None:
             self._users, self._saved = {}, NOTHING
             return
-        saved = columns.strings("profiles")
-        users: dict[str, bytes | int] = {one.decode(): number for number, one in enumerate(columns.strings("users"))}
+        saved, names = columns.strings("profiles"), columns.strings("users").texts()
+        users: dict[str, bytes | int] = dict(zip(names, range(len(names)), strict=True))
         if len(users) != len(saved):
             raise SnapshotCorrupt(f"{len(users)} users with {len(saved)} profiles")
         self._users, self._saved = users, saved
