@@ -31,7 +31,7 @@ def unpack(raw: bytes, kind: type[Value]) -> Value:
     if raw[:1] != FORMAT:
         raise MalformedEvent(f"{kind.__name__}: format byte {raw[:1]!r} is not {FORMAT!r}; upgrade this reader")
     try:
-        value: Value = _decoder(kind).decode(memoryview(raw)[1:])
+        value: Value = _decoder(kind).decode(memoryview(raw)[1:])  # type: ignore[arg-type] # types are hashable
     except msgspec.MsgspecError as error:
         raise MalformedEvent(f"{kind.__name__}: {error}") from None
     return value

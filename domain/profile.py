@@ -54,9 +54,17 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
     opted_out: bool = False
     merged_into: str | None = None
 
-    def replaces(self, other: "Profile | None") -> bool:
+    def replaces(self, other: "Profile | Reach | None") -> bool:
         """Whether this value may take the place of `other`: neither of its positions is lower."""
         return other is None or (self.position >= other.position and self.changes_position >= other.changes_position)
+
+
+class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How far a profile has come, read without its interactions, which are most of the work of decoding it."""
+
+    touches: msgspec.Raw = msgspec.Raw(b"\x90")
+    position: int = -1
+    changes_position: int = -1
 
 
 EMPTY = Profile()

@@ -61,7 +61,8 @@ def to_vector(embedding: ItemEmbedding) -> NDArray[np.float32] | None:
     if len(embedding.vector) % 2:
         raise MalformedEvent(f"ItemEmbedding: {len(embedding.vector)} bytes are not a row of float16 values")
     vector = np.frombuffer(embedding.vector, "<f2").astype(np.float32)
-    norm = float(np.linalg.norm(vector))
-    if not np.isfinite(norm) or norm == 0.0:
+    norm = np.sqrt(vector.dot(vector))
+    if not 0.0 < norm < np.inf:
         raise MalformedEvent("ItemEmbedding: the vector is zero or not finite")
-    return (vector / np.float32(norm)).astype(np.float32)
+    unit: NDArray[np.float32] = vector / norm
+    return unit

@@ -202,11 +202,11 @@ class Behaviour:
             return
         # Summed afresh, not by differences: those would drift, and two replicas would differ.
         each = [[share.get(item_id, 0.0) for item_id in changed] for share in shares]
-        weights = [*map(sum, zip(*each, strict=True))] or [0.0] * len(changed)
+        weights = [sum(of_each, 0.0) for of_each in zip(*each, strict=True)] or [0.0] * len(changed)
         earlier = self._catalogue.rows_of(changed)
-        self._predecessors.own(row).put_all(earlier, weights)
+        self._predecessors.put_all(row, dict(zip(earlier, weights, strict=True)))
         for one, weight in zip(earlier, weights, strict=True):
-            self._successors.own(one).put(row, weight)
+            self._successors.put(one, row, weight)
 
     def _grow(self, capacity: int) -> None:
         for name in ("popularity", "stages", "first_ms", "last_ms"):

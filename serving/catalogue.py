@@ -172,14 +172,14 @@ class Catalogue:
 
     def restore(self, columns: Columns) -> None:
         """Takes what `columns` gave, into an empty one whose index holds the vectors of that snapshot."""
-        self.ids = [one.decode() for one in columns.strings("ids")]
-        self.rows = {item_id: row for row, item_id in enumerate(self.ids)}
+        self.ids = columns.strings("ids").texts()
+        self.rows = dict(zip(self.ids, range(len(self.ids)), strict=True))
         size = len(self.ids)
         if size > len(self.live):
             self._grow(size + size // 4)
         for name in SAVED:
             getattr(self, name)[:size] = columns.array(name)
-        self.categories = {one.decode(): number for number, one in enumerate(columns.strings("categories"), 1)}
+        self.categories = {name: number for number, name in enumerate(columns.strings("categories").texts(), 1)}
         self.by_category = RowSets(self.categories, columns.strings("by_category"))
         self.items = Items(columns.strings("items"))
 

@@ -5,6 +5,7 @@ and reads the files.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import pairwise
 from mmap import mmap
 
 import numpy as np
@@ -47,6 +48,14 @@ class Ragged:
         for end in self._ends[1:].tolist():
             yield block[start:end]
             start = end
+
+    def texts(self) -> list[str]:
+        """Returns them all as text; where all is ASCII, as ids mostly are, decoded at once."""
+        whole = self._block[:]
+        if not whole.isascii():
+            return [one.decode() for one in self]
+        text, ends = whole.decode(), self._ends.tolist()
+        return [text[start:end] for start, end in pairwise(ends)]
 
 
 NOTHING = Ragged(np.zeros(0, np.int64), b"")

@@ -1,6 +1,7 @@
 """Follows the compacted topics: reads them whole, then keeps up. No consumer group, nothing committed."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Sequence
 from itertools import count
@@ -158,8 +159,12 @@ class Follower:
     async def _catch_up(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
         started, asked_ms = perf_counter(), self._clock()
         self._model.behaviour.begin_loading()
-        await read_to_end(consumer, partitions, self._apply)
-        await asyncio.to_thread(self._model.behaviour.settle)
+        gc.disable()  # it would look through millions of new objects again and again, and find nothing
+        try:
+            await read_to_end(consumer, partitions, self._apply)
+            await asyncio.to_thread(self._model.behaviour.settle)
+        finally:
+            gc.enable()
         await progress.nothing_in_hand(consumer)
         progress.has_caught_up(asked_ms)
         self.stale = False

@@ -1,6 +1,7 @@
 """Weighted links from each item to others, as arrays that are changed in place."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,12 @@ from serving.columns import NOTHING, Ragged
 
 Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
 
+Kind = TypeVar("Kind", bound=np.generic)
+
 FIRST_LINKS = 4
+
+LATE = 32
+"""So many changes of a row wait at most; more of them cost more memory than they save work."""
 
 
 class Links:
@@ -24,7 +30,7 @@ class Links:
         self._weights = np.zeros(capacity, np.float32)
 
     @classmethod
-    def of(cls, neighbours: Neighbours, era: int) -> "Links":
+    def of(cls, neighbours: Neighbours, era: int = 0) -> "Links":
         """Returns links of one's own to these rows."""
         rows, weights = neighbours
         count = len(rows)
@@ -33,31 +39,21 @@ class Links:
         links._rows[:count], links._weights[:count] = rows, weights
         return links
 
-    def put(self, row: int, weight: float) -> None:
-        """Sets the weight of the link to a row."""
-        place = self._places.get(row)
-        if place is None:
-            if weight <= 0:
-                return
-            place = self._placed(row)
-        self._weights[place] = weight
+    def put(self, weights: Mapping[int, float]) -> None:
+        """Sets the weights of the links to some rows."""
+        new = [row for row in weights if row not in self._places]
+        if new:
+            self._add(new)
+        self._weights[[*map(self._places.__getitem__, weights)]] = [*weights.values()]
 
-    def put_all(self, rows: list[int], weights: list[float]) -> None:
-        """Sets the weights of the links to some rows, each once."""
-        places = [*map(self._places.get, rows)]
-        if None in places:
-            for row, weight in zip(rows, weights, strict=True):
-                self.put(row, weight)
-        else:
-            self._weights[places] = weights
-
-    def _placed(self, row: int) -> int:
-        place = self._places[row] = len(self._places)
-        if place == len(self._rows):
-            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
-            self._weights = np.concatenate([self._weights, np.zeros_like(self._weights)])
-        self._rows[place] = row
-        return place
+    def _add(self, rows: list[int]) -> None:
+        count = len(self._places)
+        end = count + len(rows)
+        if end > len(self._rows):
+            capacity = max(end, 2 * len(self._rows))
+            self._rows, self._weights = _grown(self._rows, capacity), _grown(self._weights, capacity)
+        self._places.update(zip(rows, range(count, end), strict=True))
+        self._rows[count:end] = rows
 
     def arrays(self) -> Neighbours:
         """Returns rows (M,) and weights (M,) >= 0, unordered; views that the next `put` may change."""
@@ -68,43 +64,87 @@ class Links:
 NO_LINKS = Links().arrays()
 
 
+class Late(dict[int, float]):
+    """Weights that have not come into a row's links yet."""
+
+    __slots__ = ("era",)
+
+    def __init__(self, weights: Mapping[int, float], era: int) -> None:
+        super().__init__(weights)
+        self.era = era
+
+
 class LinkTable:
     """The links of each row. What a snapshot brought stays encoded until it is changed.
 
-    A snapshot of it costs a copy of one dictionary: links that it holds are copied before they change.
+    Changes of a row wait until they are many or somebody asks: nearly all are of rows that nobody asks for meanwhile.
+    A snapshot of it costs a copy of two dictionaries: what they hold is copied before it changes.
     """
 
     def __init__(self, saved: Ragged = NOTHING) -> None:
         self._saved = saved
         self._links: dict[int, Links] = {}
+        self._late: dict[int, Late] = {}
         self._era = 0
 
-    def own(self, row: int) -> Links:
-        """Returns the links of a row to be changed, at once."""
-        links = self._links.get(row)
-        if links is None or links.era != self._era:
-            links = self._links[row] = Links.of(self.of(row), self._era)
-        return links
+    def put(self, row: int, other: int, weight: float) -> None:
+        """Sets the weight of the link from a row to another."""
+        late = self._late.get(row)
+        if late is None or late.era != self._era:
+            late = self._late[row] = Late(late or {}, self._era)
+        late[other] = weight
+        if len(late) >= LATE:
+            self._take_in(row)
+
+    def put_all(self, row: int, weights: Mapping[int, float]) -> None:
+        """Sets the weights of the links from a row to others."""
+        if row in self._late:
+            self._take_in(row)
+        self._own(row).put(weights)
 
     def of(self, row: int) -> Neighbours:
         """Returns where a row leads to: rows (M,) and weights (M,), unordered."""
-        links = self._links.get(row)
-        if links is not None:
-            return links.arrays()
-        return _decoded(self._saved[row]) if row < len(self._saved) else NO_LINKS
+        if row in self._late:
+            self._take_in(row)
+        return _arrays(row, self._links, self._saved)
 
     def frozen(self) -> Callable[[int], bytes]:
         """Returns what gives the links of a row, encoded, as they are now, whatever changes later."""
         self._era += 1
-        links, saved = self._links.copy(), self._saved
+        links, late, saved = self._links.copy(), self._late.copy(), self._saved
 
         def encoded(row: int) -> bytes:
-            own = links.get(row)
-            if own is not None:
-                return _encoded(own.arrays())
+            if row in late:
+                merged = Links.of(_arrays(row, links, saved))
+                merged.put(late[row])
+                return _encoded(merged.arrays())
+            if row in links:
+                return _encoded(links[row].arrays())
             return saved[row] if row < len(saved) else b""
 
         return encoded
+
+    def _take_in(self, row: int) -> None:
+        self._own(row).put(self._late.pop(row))
+
+    def _own(self, row: int) -> Links:
+        links = self._links.get(row)
+        if links is None or links.era != self._era:
+            links = self._links[row] = Links.of(_arrays(row, self._links, self._saved), self._era)
+        return links
+
+
+def _arrays(row: int, links: Mapping[int, Links], saved: Ragged) -> Neighbours:
+    own = links.get(row)
+    if own is not None:
+        return own.arrays()
+    return _decoded(saved[row]) if row < len(saved) else NO_LINKS
+
+
+def _grown(old: NDArray[Kind], capacity: int) -> NDArray[Kind]:
+    new = np.zeros(capacity, old.dtype)
+    new[: len(old)] = old
+    return new
 
 
 def _encoded(neighbours: Neighbours) -> bytes:

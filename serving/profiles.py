@@ -6,7 +6,7 @@ from typing import Protocol
 
 from domain.codecs import unpack
 from domain.errors import SnapshotCorrupt
-from domain.profile import Profile
+from domain.profile import Profile, Reach
 from serving.columns import NOTHING, Column, Columns
 
 
@@ -43,10 +43,8 @@ class MemoryProfiles:
 
     def get(self, user_id: str) -> Profile | None:
         """Returns a user's profile, None for a user who is not known."""
-        held = self._users.get(user_id)
-        if held is None:
-            return None
-        return unpack(held if isinstance(held, bytes) else self._saved[held], Profile)
+        raw = self._raw(user_id)
+        return None if raw is None else unpack(raw, Profile)
 
     def put(self, user_id: str, raw: bytes | None) -> Profile | None:
         """Takes an encoded profile (None deletes) and returns it, or None if it was refused as older."""
@@ -54,10 +52,15 @@ class MemoryProfiles:
             self._users.pop(user_id, None)
             return None
         profile = unpack(raw, Profile)
-        if not profile.replaces(self.get(user_id)):
+        held = self._raw(user_id)
+        if held is not None and not profile.replaces(unpack(held, Reach)):
             return None
         self._users[user_id] = raw
         return profile
+
+    def _raw(self, user_id: str) -> bytes | None:
+        held = self._users.get(user_id)
+        return held if held is None or isinstance(held, bytes) else self._saved[held]
 
     def __len__(self) -> int:
         return len(self._users)
@@ -77,8 +80,8 @@ class MemoryProfiles:
         if columns is None:
             self._users, self._saved = {}, NOTHING
             return
-        saved = columns.strings("profiles")
-        users: dict[str, bytes | int] = {one.decode(): number for number, one in enumerate(columns.strings("users"))}
+        saved, names = columns.strings("profiles"), columns.strings("users").texts()
+        users: dict[str, bytes | int] = dict(zip(names, range(len(names)), strict=True))
         if len(users) != len(saved):
             raise SnapshotCorrupt(f"{len(users)} users with {len(saved)} profiles")
         self._users, self._saved = users, saved

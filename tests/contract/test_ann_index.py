@@ -337,7 +337,7 @@ def test_fresh_rows_are_found_exactly_before_the_main_index_has_them(large):
 def test_a_rebuild_loses_nothing_that_came_during_it(monkeypatch):
     rows = random_rows(100)
     oracle, index = ExactIndex(D), FaissIndex(D, exact_below=0)
-    build = faiss_index._main_over
+    build = faiss_index.main_over
 
     def change(one):
         one.remove(np.array([1, 2]))
@@ -352,7 +352,7 @@ def test_a_rebuild_loses_nothing_that_came_during_it(monkeypatch):
     for one in (oracle, index):
         one.add(np.arange(100), rows)
     change(oracle)
-    monkeypatch.setattr(faiss_index, "_main_over", build_meanwhile)
+    monkeypatch.setattr(faiss_index, "main_over", build_meanwhile)
     index.rebuild_now()
     assert len(index) == len(oracle) == 100
     for found, expected in zip(index.search(rows, 100), oracle.search(rows, 100), strict=True):
@@ -454,7 +454,7 @@ def test_a_rebuild_that_fails_is_logged_and_the_index_goes_on(monkeypatch, caplo
     def fail(view):
         raise MemoryError("no room")
 
-    monkeypatch.setattr(faiss_index, "_main_over", fail)
+    monkeypatch.setattr(faiss_index, "main_over", fail)
     index, rows = FaissIndex(D, exact_below=0), random_rows(5000)
     index.add(np.arange(5000), rows)
     if index._worker:

@@ -139,3 +139,10 @@ def test_a_record_that_cannot_be_read_is_passed_over_while_loading():
     model.behaviour.settle()
     assert same(model, added_one_by_one(shares(20)))
     assert model.settings.topic(ITEM_SIGNALS) == "item-signals"
+
+
+def test_what_is_applied_together_adds_up_as_one_by_one():
+    records, one = shares(400), new_model()
+    for record in records:
+        one.apply([record])
+    assert told(one) == told(added_one_by_one(records)) and same(one, added_one_by_one(records))

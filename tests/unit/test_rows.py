@@ -1,6 +1,7 @@
 """What the catalogue holds encoded comes out as it was put in, from memory and from a snapshot's columns."""
 
 import numpy as np
+import pytest
 
 from domain.items import Item
 from serving.columns import Ragged
@@ -47,3 +48,8 @@ def test_sets_come_back_and_may_be_changed():
 def test_sets_that_were_saved_are_found_without_having_been_asked_for_before():
     again = RowSets(["x"], saved([np.array([4, 5], "<i4").tobytes()]))
     assert again.get("x") == {4, 5}
+
+
+@pytest.mark.parametrize("ids", [["a", "", "item-7"], ["a", "für", "千と千尋", ""], []])
+def test_ids_come_back_as_text(ids):
+    assert saved([one.encode() for one in ids]).texts() == ids
