@@ -10,7 +10,8 @@ The stream worker writes profiles, serving reads them, the backtest does both.
 """
 
 from bisect import bisect_left
-from enum import Enum
+from enum import StrEnum
+from sys import intern
 
 import msgspec
 
@@ -62,7 +63,7 @@ class Profile(msgspec.Struct, frozen=True, array_like=True, gc=False):
 EMPTY = Profile()
 
 
-class Insertion(Enum):
+class Insertion(StrEnum):
     """What became of an interaction that was offered to a profile."""
 
     NEW = "new"
@@ -77,7 +78,7 @@ def touch_of(interaction: Interaction, offset: int) -> Touch:
     return Touch(
         interaction.time_ms,
         interaction.event_id,
-        interaction.item_id,
+        intern(interaction.item_id),  # one string for all that remember it, which then know it by its address
         interaction.type,
         interaction.value,
         offset,

@@ -114,31 +114,47 @@ def learn(signals: ItemSignals, touch: Touch, history: int, led: Sequence[str]) 
     """
     if touch.offset <= signals.position:
         return
-    signals.first_ms = touch.event_time if signals.position < 0 else min(signals.first_ms, touch.event_time)
+    time = touch.event_time
+    signals.first_ms = time if signals.position < 0 else min(signals.first_ms, time)
     signals.position = touch.offset
-    late = _age(signals, touch.event_time)
-    for index, days in enumerate(POPULARITY_HALF_LIVES_DAYS):
-        signals.counts[index] += halved(late, days) if late else 1.0
-    signals.stages[stage_of(history)] += halved(late, STAGE_HALF_LIFE_DAYS) if late else 1.0
+    passed = time - signals.as_of_ms
+    if passed > 0:  # the newest: what was counted decays to its time
+        one, two, three, four, five = signals.counts  # written out, it takes half the time of a loop
+        signals.counts = [
+            one * exp2(passed * _RATES[0]) + 1.0,
+            two * exp2(passed * _RATES[1]) + 1.0,
+            three * exp2(passed * _RATES[2]) + 1.0,
+            four * exp2(passed * _RATES[3]) + 1.0,
+            five * exp2(passed * _RATES[4]) + 1.0,
+        ]
+        aged = halved(passed, STAGE_HALF_LIFE_DAYS)
+        signals.stages = stages = [count * aged for count in signals.stages]
+        stages[stage_of(history)] += 1.0
+        signals.as_of_ms = time
+    else:
+        signals.counts = [count + exp2(-passed * rate) for count, rate in zip(signals.counts, _RATES)]  # noqa: B905
+        signals.stages[stage_of(history)] += halved(-passed, STAGE_HALF_LIFE_DAYS)
+    _led_by(signals, led)
+
+
+def _led_by(signals: ItemSignals, led: Sequence[str]) -> None:
     before = signals.before
-    weight_of = before.get
-    for item_id, weight in zip(led, LAG_WEIGHTS, strict=False):
-        before[item_id] = weight_of(item_id, 0.0) + weight
+    for item_id, weight in zip(led, LAG_WEIGHTS):  # noqa: B905 - this line runs for each of 25 items of each event
+        if item_id in before:
+            before[item_id] += weight
+        else:
+            before[item_id] = weight
     if len(before) > PREDECESSORS_KEPT * 1.5:
-        heaviest = sorted(before.items(), key=lambda pair: (-pair[1], pair[0]))
-        signals.before = dict(heaviest[:PREDECESSORS_KEPT])
+        signals.before = _heaviest(before)
 
 
-def _age(signals: ItemSignals, event_time: int) -> int:
-    """Decays the counts to an event's time if it is the newest; returns by how much it is late, in milliseconds."""
-    passed = event_time - signals.as_of_ms
-    if passed <= 0:
-        return -passed
-    signals.counts = [count * exp2(passed * rate) for count, rate in zip(signals.counts, _RATES, strict=True)]
-    aged = halved(passed, STAGE_HALF_LIFE_DAYS)
-    signals.stages = [count * aged for count in signals.stages]
-    signals.as_of_ms = event_time
-    return 0
+def _heaviest(before: dict[str, float]) -> dict[str, float]:
+    """Keeps PREDECESSORS_KEPT; among the lightest of them the id decides."""
+    weights = sorted(before.values(), reverse=True)
+    lightest = weights[PREDECESSORS_KEPT - 1]
+    kept = {item_id: weight for item_id, weight in before.items() if weight > lightest}
+    also = sorted([item_id for item_id, weight in before.items() if weight == lightest])
+    return kept | dict.fromkeys(also[: PREDECESSORS_KEPT - len(kept)], lightest)
 
 
 def halved(age_ms: float, half_life_days: float) -> float:
