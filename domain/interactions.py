@@ -126,7 +126,7 @@ def check_interaction(interaction: Interaction, arrival_ms: int, types: Mapping[
     if interaction.type not in types:
         known = ", ".join(sorted(types))
         raise UnknownEventType(f"type: {interaction.type!r} is not one of {known}; add it to FRESHET_INTERACTION_TYPES")
-    ahead_ms = interaction.time_ms - arrival_ms
+    ahead_ms: int = interaction.event_time - arrival_ms  # type: ignore[operator, assignment]  # whole by now
     if ahead_ms > MAX_FUTURE_MS:
         raise FutureEvent(
             f"event_time: {interaction.time_ms} lies {ahead_ms / 1000:,.0f} s in the future; at most 300 s"

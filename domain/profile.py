@@ -76,7 +76,7 @@ class Insertion(StrEnum):
 def touch_of(interaction: Interaction, offset: int) -> Touch:
     """Returns what a profile remembers of an interaction."""
     return Touch(
-        interaction.time_ms,
+        interaction.event_time,  # type: ignore[arg-type]  # a whole number since it was decoded
         interaction.event_id,
         intern(interaction.item_id),  # one string for all that remember it, which then know it by its address
         interaction.type,

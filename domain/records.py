@@ -39,7 +39,7 @@ def decode(raw: bytes | str, kind: type[Record], limit: int = MAX_RECORD_BYTES) 
     if len(raw) > limit:
         raise MalformedEvent(f"record has {len(raw):,} bytes; at most {limit:,} are accepted")
     try:
-        decoded: Record = _decoder(kind).decode(raw)  # type: ignore[arg-type] - a class can be hashed
+        decoded: Record = _decoder(kind).decode(raw)  # type: ignore[arg-type]  # a class can be hashed
         return decoded
     except msgspec.ValidationError as error:
         raise MalformedEvent(_explain(raw, str(error))) from None

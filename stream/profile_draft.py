@@ -4,6 +4,8 @@ Nearly every interaction is its user's newest and has not been seen before. Then
 unpacked to insert it, as `domain.profile.insert` would; whatever else it may be is left to that function.
 """
 
+from sys import intern
+
 import msgspec
 
 from domain.codecs import pack, unpack
@@ -82,7 +84,7 @@ class Draft:
         self.position = position
         self._arrived_ms = max(self._arrived_ms, arrived_ms)
 
-    def insert(self, touch: Touch, size: int) -> tuple[Insertion, int, list[str]]:
+    def insert(self, touch: Touch, size: int) -> tuple[Insertion, int, tuple[str, ...]]:
         """Offers an interaction, as `domain.profile.insert` does.
 
         Returns:
@@ -117,27 +119,23 @@ class Draft:
         # An id is found with its length before it. What only looks like it, in another field, costs time, no more.
         return event_id in self._added or (self.raw is not None and _packer.encode(event_id) in self.raw)
 
-    def _led_to(self, touch: Touch) -> list[str]:
+    def _led_to(self, touch: Touch) -> tuple[str, ...]:
         """Returns what `predecessors` says, and remembers the item if it was chosen."""
-        recent = self._recent
-        if touch.type not in self._pulling:
-            return [one for one in reversed(recent) if one != touch.item_id][:LOOK_BACK]
-        recent.pop(touch.item_id, None)
-        led = list(reversed(recent))
-        if len(led) == KEPT:
-            del recent[led.pop()]
-        recent[touch.item_id] = None
+        led, item_id = self._recent, touch.item_id
+        led = tuple([one for one in led if one != item_id]) if item_id in led else led[:LOOK_BACK]
+        if touch.type in self._pulling:
+            self._recent = (item_id, *led)
         return led
 
     def _drop(self, touches: list[msgspec.Raw], count: int) -> None:
         """Forgets the oldest."""
         dropped = [_touches.decode(one).item_id for one in touches[:count]]
         del touches[:count]
-        if next(iter(self._recent), None) in dropped:  # perhaps it was recent by this alone
+        if self._recent and self._recent[-1] in dropped:  # perhaps it was recent by this alone
             self._recent = self._looked_up()
 
-    def _looked_up(self) -> dict[str, None]:
-        """The newest KEPT items that users of such a history chose, newest last."""
+    def _looked_up(self) -> tuple[str, ...]:
+        """The newest KEPT items that users of such a history chose, newest first."""
         found: dict[str, None] = {}
         for raw in reversed(self._packed.touches):
             touch = _touches.decode(raw)
@@ -145,15 +143,15 @@ class Draft:
                 found[touch.item_id] = None
                 if len(found) == KEPT:
                     break
-        return dict.fromkeys(reversed(found))
+        return tuple(map(intern, found))
 
-    def _insert_unpacked(self, touch: Touch, size: int) -> tuple[Insertion, int, list[str]]:
+    def _insert_unpacked(self, touch: Touch, size: int) -> tuple[Insertion, int, tuple[str, ...]]:
         before = self._touches
         if before is None:
             before = tuple(_touches.decode(one) for one in self._packed.touches)
         profile, became = insert(self._unpacked(before), touch, size)
         self._touches = profile.touches
-        led = predecessors(before, touch, self._pulling) if became is Insertion.NEW else []
+        led = tuple(predecessors(before, touch, self._pulling)) if became is _NEW else ()
         return became, len(before), led
 
     def _unpacked(self, touches: tuple[Touch, ...]) -> Profile:

@@ -3,6 +3,7 @@
 The stream worker calls this, and so does the backtest: there is no second implementation.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,7 +24,7 @@ MERGED_HEADER = "freshet-merged-from"
 One for each guest that it came by, so that users merged in a circle do not send it on for ever.
 """
 
-Lesson = tuple[Touch, int, list[str]]
+Lesson = tuple[Touch, int, Sequence[str]]
 """What `learn` takes of one new interaction."""
 
 Lessons = dict[str, list[Lesson]]
@@ -83,6 +84,7 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
     outcome = Outcome()
     drafts: dict[str, Draft] = {}
     lessons: Lessons = {}
+    done: list[tuple[str, str]] = []
     for record in records:
         try:
             interaction = _decoded(record, rules)
@@ -93,10 +95,9 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
         draft = drafts.get(user_id) or state.draft(user_id, rules.pulling)
         if record.offset > draft.position:  # else: redelivered after all its effects were durable
             drafts[user_id] = draft
-            became = _apply(draft, record, interaction, rules, lessons, outcome)
-            counter = (interaction.type, became)
-            outcome.counted[counter] = outcome.counted.get(counter, 0) + 1
+            done.append((interaction.type, _apply(draft, record, interaction, rules, lessons, outcome)))
             draft.moved_to(record.offset, record.timestamp)
+    outcome.counted = Counter(done)
     outcome.signals = {item_id: _learned(state, item_id, some) for item_id, some in lessons.items()}
     outcome.profiles = {user_id: state.keep(user_id, draft) for user_id, draft in drafts.items()}
     return outcome
