@@ -76,6 +76,14 @@ def test_the_predecessors_of_an_item_are_bounded_and_the_heaviest_stay():
     assert len(signals.before) <= PREDECESSORS_KEPT * 1.5 and "always" in signals.before
 
 
+def test_of_equally_heavy_predecessors_the_first_by_id_stay():
+    names = [f"p{at:03}" for at in range(PREDECESSORS_KEPT * 3 // 2 + 1)]
+    signals = ItemSignals()
+    for at, name in enumerate(reversed(names)):
+        learn(signals, touch(at, at), 0, [name])
+    assert set(signals.before) == set(names[:PREDECESSORS_KEPT])
+
+
 @pytest.fixture
 def behaviour() -> Behaviour:
     return Behaviour(Catalogue(ExactIndex(4), None))
