@@ -13,8 +13,8 @@ import msgspec
 from domain.errors import EventError, MalformedEvent
 from domain.interactions import Interaction, InteractionType, decode_interaction
 from domain.log_reader import Headers, Record
-from domain.profile import Insertion, Touch, touch_of
-from learning.signals import ItemSignals, learn, pulling_types
+from domain.profile import Insertion, touch_of
+from learning.signals import ItemSignals, Lesson, learn, pulling_types
 from stream.partition_state import PartitionState
 from stream.profile_draft import Draft, Pulling
 
@@ -23,9 +23,6 @@ MERGED_HEADER = "freshet-merged-from"
 
 One for each guest that it came by, so that users merged in a circle do not send it on for ever.
 """
-
-Lesson = tuple[Touch, int, Sequence[str]]
-"""What `learn` takes of one new interaction."""
 
 Lessons = dict[str, list[Lesson]]
 """By item, in the order of the log."""
@@ -124,8 +121,7 @@ def _learned(state: PartitionState, item_id: str, lessons: Sequence[Lesson]) -> 
     signals = state.signals.get(item_id)
     if signals is None:
         signals = state.signals[item_id] = ItemSignals()
-    for touch, history, led in lessons:
-        learn(signals, touch, history, led)
+    learn(signals, lessons)
     return signals
 
 
