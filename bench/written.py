@@ -1,7 +1,7 @@
 """Bytes that a worker writes to Kafka for each event, by the length of the histories, uncompressed and compressed.
 
 The worker's own functions and Kafka's own batches, without a broker: 250 users on 2,000 items, each with a history of
-that length; then 4,000 events, in batches as they come from a backlog and as they come at 1,000 events a second.
+that length; then 8,000 events, in batches as they come from a backlog and as they come at 1,000 events a second.
 """
 
 import msgspec
@@ -12,11 +12,12 @@ from bench.workload import interactions
 from cli.judging.world import LogRecord
 from domain.codecs import pack
 from domain.interactions import INTERACTION_TYPES
+from stream.batching import MAX_BATCH
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
 
-HISTORIES, BATCHES = (10, 50, 200), (4_000, 20)
-USERS, ITEMS, EVENTS = 250, 2_000, 4_000
+HISTORIES, BATCHES = (10, 50, 200), (MAX_BATCH, 20)
+USERS, ITEMS, EVENTS = 250, 2_000, MAX_BATCH
 NO_COMPRESSION, ZSTD = 0, 4
 """As Kafka numbers them."""
 

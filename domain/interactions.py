@@ -10,7 +10,7 @@ from msgspec.structs import force_setattr
 from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import FutureEvent, UnknownEventType
-from domain.records import checked_id, convert, decode, epoch_ms
+from domain.records import MAX_EPOCH_MS, MAX_ID_LENGTH, checked_id, convert, decode, epoch_ms
 
 MAX_FUTURE_MS = 300_000
 """Clocks differ; an event dated further ahead than this would outrank everything until then."""
@@ -77,14 +77,19 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
-        checked_id("event_id", self.event_id)
-        checked_id("user_id", self.user_id)
-        checked_id("item_id", self.item_id)
+        ids = self.event_id + self.user_id + self.item_id
+        # One look at all three where nothing is wrong: this runs for every event.
+        sound = len(ids) <= MAX_ID_LENGTH and ids.isprintable() and " " not in ids
+        if not (sound and self.event_id and self.user_id and self.item_id):
+            checked_id("event_id", self.event_id)
+            checked_id("user_id", self.user_id)
+            checked_id("item_id", self.item_id)
         if self.session_id is not None:
             checked_id("session_id", self.session_id)
         if self.recommendation_id is not None:
             checked_id("recommendation_id", self.recommendation_id)
-        force_setattr(self, "event_time", epoch_ms("event_time", self.event_time))
+        if type(self.event_time) is not int or not 0 <= self.event_time <= MAX_EPOCH_MS:
+            force_setattr(self, "event_time", epoch_ms("event_time", self.event_time))
         if self.value is not None and not math.isfinite(self.value):
             raise ValueError(f"value: expected a finite number, got {self.value}")
 
@@ -121,7 +126,7 @@ def check_interaction(interaction: Interaction, arrival_ms: int, types: Mapping[
     if interaction.type not in types:
         known = ", ".join(sorted(types))
         raise UnknownEventType(f"type: {interaction.type!r} is not one of {known}; add it to FRESHET_INTERACTION_TYPES")
-    ahead_ms = interaction.time_ms - arrival_ms
+    ahead_ms: int = interaction.event_time - arrival_ms  # type: ignore[operator, assignment]  # whole by now
     if ahead_ms > MAX_FUTURE_MS:
         raise FutureEvent(
             f"event_time: {interaction.time_ms} lies {ahead_ms / 1000:,.0f} s in the future; at most 300 s"

@@ -10,7 +10,8 @@ The stream worker writes profiles, serving reads them, the backtest does both.
 """
 
 from bisect import bisect_left
-from enum import Enum
+from enum import StrEnum
+from sys import intern
 
 import msgspec
 
@@ -70,7 +71,7 @@ class Reach(msgspec.Struct, frozen=True, array_like=True, gc=False):
 EMPTY = Profile()
 
 
-class Insertion(Enum):
+class Insertion(StrEnum):
     """What became of an interaction that was offered to a profile."""
 
     NEW = "new"
@@ -83,9 +84,9 @@ class Insertion(Enum):
 def touch_of(interaction: Interaction, offset: int) -> Touch:
     """Returns what a profile remembers of an interaction."""
     return Touch(
-        interaction.time_ms,
+        interaction.event_time,  # type: ignore[arg-type]  # a whole number since it was decoded
         interaction.event_id,
-        interaction.item_id,
+        intern(interaction.item_id),  # one string for all that remember it, which then know it by its address
         interaction.type,
         interaction.value,
         offset,

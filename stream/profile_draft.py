@@ -4,10 +4,13 @@ Nearly every interaction is its user's newest and has not been seen before. Then
 unpacked to insert it, as `domain.profile.insert` would; whatever else it may be is left to that function.
 """
 
+from sys import intern
+
 import msgspec
 
 from domain.codecs import pack, unpack
 from domain.profile import Insertion, Profile, Touch, insert
+from domain.records import MAX_EPOCH_MS
 from learning.signals import LOOK_BACK, predecessors
 
 KEPT = LOOK_BACK + 1
@@ -16,8 +19,16 @@ KEPT = LOOK_BACK + 1
 Pulling = frozenset[str]
 """The interaction types that speak for an item."""
 
+Order = tuple[int, str]
+"""A touch's place among a user's."""
+
+_AFTER_ANY_ID = chr(0x10FFFF) * 2
+"""Later than any id, as that character is not printable."""
+
+_NEW = Insertion.NEW  # looked up once, as what follows: it is needed for each event
 _touches = msgspec.msgpack.Decoder(Touch)
-_packer = msgspec.msgpack.Encoder()
+_encode = msgspec.msgpack.Encoder().encode
+_Raw = msgspec.Raw
 
 
 class PackedProfile(msgspec.Struct, array_like=True, gc=False):
@@ -37,9 +48,22 @@ class Draft:
 
     Attributes:
         raw: the encoded profile that it began with or last became; None for a user who is not known.
+        position: highest offset of `interactions` that it reflects.
+        merged_into: the login that took over this guest.
     """
 
-    __slots__ = ("_added", "_last", "_packed", "_pulling", "_recent", "_touches", "raw")
+    __slots__ = (
+        "_added",
+        "_arrived_ms",
+        "_last",
+        "_packed",
+        "_pulling",
+        "_recent",
+        "_touches",
+        "merged_into",
+        "position",
+        "raw",
+    )
 
     def __init__(self, raw: bytes | None, pulling: Pulling) -> None:
         """Begins with an encoded profile.
@@ -49,48 +73,48 @@ class Draft:
         """
         self.raw = raw
         self._pulling = pulling
-        self._packed = PackedProfile() if raw is None else unpack(raw, PackedProfile)
-        touches = self._packed.touches
-        self._last = _order(_touches.decode(touches[-1])) if touches else (-1, "")
+        self._packed = packed = PackedProfile() if raw is None else unpack(raw, PackedProfile)
+        self.position, self._arrived_ms, self.merged_into = packed.position, packed.arrived_ms, packed.merged_into
+        self._last = _last_of(packed)
         self._recent = self._looked_up()
         self._added: set[str] = set()
         self._touches: tuple[Touch, ...] | None = None  # once something had to be unpacked
 
-    @property
-    def position(self) -> int:
-        """Highest offset of `interactions` that it reflects."""
-        return self._packed.position
-
-    @property
-    def merged_into(self) -> str | None:
-        """The login that took over this guest."""
-        return self._packed.merged_into
-
     def moved_to(self, position: int, arrived_ms: int) -> None:
         """Advances to a record that has been dealt with and lies above its position."""
-        self._packed.position = position
-        self._packed.arrived_ms = max(arrived_ms, self._packed.arrived_ms)
+        self.position = position
+        self._arrived_ms = max(self._arrived_ms, arrived_ms)
 
-    def insert(self, touch: Touch, size: int) -> tuple[Insertion, int, list[str]]:
+    def insert(self, touch: Touch, size: int) -> tuple[Insertion, int, tuple[str, ...]]:
         """Offers an interaction, as `domain.profile.insert` does.
 
         Returns:
             What became of it; how many interactions there were before; and what `predecessors` says of it.
         """
-        if self._touches is not None or not self._is_next(touch):
+        event_id, item_id, raw = touch.event_id, touch.item_id, self.raw
+        order = touch.event_time, event_id
+        if order <= self._last or self._touches is not None or event_id in self._added:
             return self._insert_unpacked(touch, size)
-        history = len(self._packed.touches)
-        led = self._recent.copy()
-        if touch.item_id in led:
-            led.remove(touch.item_id)
-        else:
-            del led[LOOK_BACK:]
-        self._append(touch, size, led)
-        return Insertion.NEW, history, led
+        # An id is found with its length before it. What only looks like it, in another field, costs time, no more.
+        if raw is not None and _encode(event_id) in raw:
+            return self._insert_unpacked(touch, size)
+        led = self._recent
+        led = tuple([one for one in led if one != item_id]) if item_id in led else led[:LOOK_BACK]
+        if touch.type in self._pulling:
+            self._recent = (item_id, *led)
+        touches = self._packed.touches
+        history = len(touches)
+        touches.append(_Raw(_encode(touch)))
+        self._last = order
+        self._added.add(event_id)
+        if history >= size:
+            self._drop(touches, history + 1 - size)
+        return _NEW, history, led
 
     def pack(self) -> bytes:
         """Returns the encoded profile; the same bytes as `domain.codecs.pack` of the Profile."""
         self._added.clear()
+        self._packed.position, self._packed.arrived_ms = self.position, self._arrived_ms
         self.raw = pack(self._packed if self._touches is None else self._unpacked(self._touches))
         return self.raw
 
@@ -99,28 +123,14 @@ class Draft:
         """Whether nothing had to be unpacked, so that it may go on with the next batch."""
         return self._touches is None
 
-    def _is_next(self, touch: Touch) -> bool:
-        packed = self._packed
-        if packed.opted_out or touch.event_time <= packed.forgotten_until or _order(touch) <= self._last:
-            return False
-        # An id is found with its length before it. What only looks like it, in another field, costs time, no more.
-        return touch.event_id not in self._added and (
-            self.raw is None or _packer.encode(touch.event_id) not in self.raw
-        )
+    def _drop(self, touches: list[msgspec.Raw], count: int) -> None:
+        """Forgets the oldest."""
+        dropped = [_touches.decode(one).item_id for one in touches[:count]]
+        del touches[:count]
+        if self._recent and self._recent[-1] in dropped:  # perhaps it was recent by this alone
+            self._recent = self._looked_up()
 
-    def _append(self, touch: Touch, size: int, led: list[str]) -> None:
-        touches = self._packed.touches
-        touches.append(msgspec.Raw(_packer.encode(touch)))
-        self._last = _order(touch)
-        self._added.add(touch.event_id)
-        if touch.type in self._pulling:
-            self._recent = [touch.item_id, *led]
-        while len(touches) > size:
-            dropped = _touches.decode(touches.pop(0))
-            if self._recent and dropped.item_id == self._recent[-1]:  # perhaps it was recent by this alone
-                self._recent = self._looked_up()
-
-    def _looked_up(self) -> list[str]:
+    def _looked_up(self) -> tuple[str, ...]:
         """The newest KEPT items that users of such a history chose, newest first."""
         found: dict[str, None] = {}
         for raw in reversed(self._packed.touches):
@@ -129,29 +139,34 @@ class Draft:
                 found[touch.item_id] = None
                 if len(found) == KEPT:
                     break
-        return list(found)
+        return tuple(map(intern, found))
 
-    def _insert_unpacked(self, touch: Touch, size: int) -> tuple[Insertion, int, list[str]]:
+    def _insert_unpacked(self, touch: Touch, size: int) -> tuple[Insertion, int, tuple[str, ...]]:
         before = self._touches
         if before is None:
             before = tuple(_touches.decode(one) for one in self._packed.touches)
         profile, became = insert(self._unpacked(before), touch, size)
         self._touches = profile.touches
-        led = predecessors(before, touch, self._pulling) if became is Insertion.NEW else []
+        led = tuple(predecessors(before, touch, self._pulling)) if became is _NEW else ()
         return became, len(before), led
 
     def _unpacked(self, touches: tuple[Touch, ...]) -> Profile:
         one = self._packed
         return Profile(
             touches,
-            one.position,
+            self.position,
             one.changes_position,
-            one.arrived_ms,
+            self._arrived_ms,
             one.forgotten_until,
             one.opted_out,
             one.merged_into,
         )
 
 
-def _order(touch: Touch) -> tuple[int, str]:
-    return touch.event_time, touch.event_id
+def _last_of(packed: PackedProfile) -> Order:
+    """What an interaction must come after to be simply the next one."""
+    if packed.opted_out:
+        return MAX_EPOCH_MS, _AFTER_ANY_ID
+    newest = _touches.decode(packed.touches[-1]) if packed.touches else None
+    last = (-1, "") if newest is None else (newest.event_time, newest.event_id)
+    return max(last, (packed.forgotten_until, _AFTER_ANY_ID))

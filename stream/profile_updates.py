@@ -3,6 +3,7 @@
 The stream worker calls this, and so does the backtest: there is no second implementation.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +14,7 @@ from domain.errors import EventError, MalformedEvent
 from domain.interactions import Interaction, InteractionType, decode_interaction
 from domain.log_reader import Headers, Record
 from domain.profile import Insertion, touch_of
-from learning.signals import ItemSignals, learn, pulling_types
+from learning.signals import ItemSignals, Lesson, learn, pulling_types
 from stream.partition_state import PartitionState
 from stream.profile_draft import Draft, Pulling
 
@@ -22,6 +23,11 @@ MERGED_HEADER = "freshet-merged-from"
 
 One for each guest that it came by, so that users merged in a circle do not send it on for ever.
 """
+
+Lessons = dict[str, list[Lesson]]
+"""By item, in the order of the log."""
+
+_NEW = Insertion.NEW  # an enumeration looks its members up each time
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,11 @@ class Rules:
     def pulling(self) -> Pulling:
         """The types that speak for an item."""
         return pulling_types(self.types)
+
+    @cached_property
+    def traceless(self) -> frozenset[str]:
+        """The types that a profile does not remember."""
+        return frozenset(name for name, kind in self.types.items() if kind.weight == 0)
 
 
 @dataclass
@@ -69,6 +80,8 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
     """
     outcome = Outcome()
     drafts: dict[str, Draft] = {}
+    lessons: Lessons = {}
+    done: list[tuple[str, str]] = []
     for record in records:
         try:
             interaction = _decoded(record, rules)
@@ -79,37 +92,37 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
         draft = drafts.get(user_id) or state.draft(user_id, rules.pulling)
         if record.offset > draft.position:  # else: redelivered after all its effects were durable
             drafts[user_id] = draft
-            _apply(state, draft, record, interaction, rules, outcome)
+            done.append((interaction.type, _apply(draft, record, interaction, rules, lessons, outcome)))
+            draft.moved_to(record.offset, record.timestamp)
+    outcome.counted = Counter(done)
+    outcome.signals = {item_id: _learned(state, item_id, some) for item_id, some in lessons.items()}
     outcome.profiles = {user_id: state.keep(user_id, draft) for user_id, draft in drafts.items()}
     return outcome
 
 
-def _apply(  # noqa: PLR0913  (the batch's working set)
-    state: PartitionState,
-    draft: Draft,
-    record: Record,
-    interaction: Interaction,
-    rules: Rules,
-    outcome: Outcome,
-) -> None:
-    became = "forwarded"
+def _apply(  # noqa: PLR0913, PLR0917  (the batch's working set)
+    draft: Draft, record: Record, interaction: Interaction, rules: Rules, lessons: Lessons, outcome: Outcome
+) -> str:
+    """Returns what became of an interaction."""
     if draft.merged_into is not None and not _came_by(record, draft.merged_into):
         outcome.forwarded.append((record, msgspec.structs.replace(interaction, user_id=draft.merged_into)))
-    elif rules.types[interaction.type].weight == 0:  # leaves no trace
-        became = "noted"
-    else:
-        touch = touch_of(interaction, record.offset)
-        insertion, history, led = draft.insert(touch, rules.profile_size)
-        became = insertion.value
-        if insertion is Insertion.NEW and touch.type in rules.pulling and not _merged(record):
-            signals = state.signals.get(touch.item_id)
-            if signals is None:
-                signals = state.signals[touch.item_id] = ItemSignals()
-            learn(signals, touch, history, led)
-            outcome.signals[touch.item_id] = signals
-    counter = (interaction.type, became)
-    outcome.counted[counter] = outcome.counted.get(counter, 0) + 1
-    draft.moved_to(record.offset, record.timestamp)
+        return "forwarded"
+    if interaction.type in rules.traceless:
+        return "noted"
+    touch = touch_of(interaction, record.offset)
+    became, history, led = draft.insert(touch, rules.profile_size)
+    if became is _NEW and touch.type in rules.pulling and not (record.headers and _merged(record)):
+        lessons.setdefault(touch.item_id, []).append((touch, history, led))
+    return became
+
+
+def _learned(state: PartitionState, item_id: str, lessons: Sequence[Lesson]) -> ItemSignals:
+    """Adds to an item's share all that one batch says of it, at once: its predecessors then lie at hand."""
+    signals = state.signals.get(item_id)
+    if signals is None:
+        signals = state.signals[item_id] = ItemSignals()
+    learn(signals, lessons)
+    return signals
 
 
 def _decoded(record: Record, rules: Rules) -> Interaction:

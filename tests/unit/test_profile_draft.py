@@ -41,7 +41,7 @@ def test_a_draft_is_the_profile_that_insertion_gives_whatever_the_batches(seed):
         before = profile.touches
         profile, became = insert(profile, one, size)
         profile = moved_to(profile, one.offset, one.offset + 7)
-        led = predecessors(before, one, PULLING) if became is Insertion.NEW else []
+        led = tuple(predecessors(before, one, PULLING)) if became is Insertion.NEW else ()
         assert draft.insert(one, size) == (became, len(before), led)
         draft.moved_to(one.offset, one.offset + 7)
         if rng.random() < 0.2:  # the batch ends; the next one may find the draft, or begin with what was written
