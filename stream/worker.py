@@ -1,11 +1,11 @@
 """Runs a stream worker in this process until a signal says stop."""
 
-import gc
 import logging
 
 import faust
 import mode.loop
 
+from domain.garbage import collect_rarely, pass_over_what_is_here
 from domain.settings import StreamSettings
 from embeddings.transformer import TransformerEncoder
 from stream.app import create_app
@@ -29,7 +29,8 @@ def work(settings: StreamSettings) -> None:
     mode.loop.use("uvloop")
     encoder = TransformerEncoder(settings.embedding_model, settings.torch_threads, settings.embedding_batch)
     app = create_app(settings, encoder)
-    collect_rarely()
+    collect_rarely(COLLECT_AFTER)
+    pass_over_what_is_here()
     worker = faust.Worker(
         app,
         loglevel=settings.log_level,
@@ -38,13 +39,3 @@ def work(settings: StreamSettings) -> None:
         quiet=True,
     )
     worker.execute_from_commandline()
-
-
-def collect_rarely() -> None:
-    """Takes what is there by now, most of it modules, out of the garbage collector's sight, and calls it less often.
-
-    Events make no cycles: what they leave goes by itself. Looking for it took a quarter of the processor time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])

@@ -1,7 +1,6 @@
 """The worker's smaller parts: what needs embedding, when too much is refused, who owns a partition's state."""
 
 import asyncio
-import gc
 import time
 
 import msgspec
@@ -18,7 +17,6 @@ from stream.item_embedder import needs_embedding, read_items
 from stream.membership import Membership, NoMember
 from stream.outbox import Write, _by_place
 from stream.owned_partitions import OwnedPartitions
-from stream.worker import COLLECT_AFTER, collect_rarely
 from tests.builders import LogRecord
 
 
@@ -212,19 +210,3 @@ def test_a_late_write_of_a_worker_that_lost_its_partitions_takes_no_newer_values
     assert [one.offset for one in newest_of_each(records)] == [1, 2]
     damaged = [*records[:2], LogRecord("item-signals", 0, 2, 0, b"a", b"\xff")]
     assert [one.offset for one in newest_of_each(damaged)] == [1, 2]
-
-
-def test_the_garbage_collector_does_not_look_at_a_worker_for_each_fetch_but_does_not_forget_it():
-    began, usual = [], gc.get_threshold()
-    gc.callbacks.append(lambda phase, _: began.append(phase))
-    try:
-        collect_rarely()
-        began.clear()
-        fetch = [[] for _ in range(COLLECT_AFTER // 2)]
-        assert not began
-        fetch += [[] for _ in range(COLLECT_AFTER)]
-        assert began and gc.get_freeze_count()
-    finally:
-        gc.callbacks.pop()
-        gc.unfreeze()
-        gc.set_threshold(*usual)
