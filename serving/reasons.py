@@ -44,17 +44,32 @@ def _covisitation(query: Query, row: int) -> str | None:
 
 
 def _profile(query: Query, row: int) -> str | None:
-    """Names the liked item whose text is closest."""
+    """Names the liked item whose text is closest, or one that is close and goes with what the user did lately."""
     liked, vectors = query.liked
     if not len(liked):
         return None
     cosines = vectors @ query.model.catalogue.vectors[row]
     at = int(np.argmax(cosines))
     if cosines[at] < ALIKE:
-        return None
+        return _expected(query, row)
     known = liked[at]
     title = query.model.catalogue.title(int(query.rows[known]))
     return f"similar to {title}, which you {_verb(query.touches[known])}"
+
+
+def _expected(query: Query, row: int) -> str | None:
+    """Names an item whose text is close, and the recent one that led to it."""
+    catalogue = query.model.catalogue
+    others = query.led_to[query.led_to != row]
+    if not len(others):
+        return None
+    cosines = catalogue.vectors[others] @ catalogue.vectors[row]
+    other = int(others[np.argmax(cosines)])
+    lag = query.covisits.led_by(other)
+    if cosines.max() < ALIKE or lag is None:
+        return None
+    after = catalogue.title(int(query.rows[query.recent[lag]]))
+    return f"similar to {catalogue.title(other)}, which others chose with {after}"
 
 
 def _popularity(query: Query, row: int) -> str | None:

@@ -9,6 +9,7 @@ from serving.features import FAMILIES, NAMES, matrix
 from serving.numbering import Numbering
 from serving.pipeline import recommend
 from serving.query import stored_query
+from serving.reasons import explain
 from serving.sources.merging import best, in_turn
 from tests.builders import Deployment, interaction
 
@@ -64,6 +65,11 @@ def test_a_new_item_reads_like_what_others_went_on_to(encoder):
     expected, recent = ann["text_expected"], ann["text_recent"]
     assert expected["the great bank robbery"] > max(expected["aliens"], expected["a kiss in Paris"])
     assert recent["aliens"] > recent["the great bank robbery"]
+    query = stored_query(made.replica.model, "ann", 10, made.now_ms)
+    row = made.replica.model.catalogue.rows["the great bank robbery"]
+    assert explain(query, row, {"profile": 1.0})[1] == ["similar to bank robbery, which others chose with alien"]
+    row = made.replica.model.catalogue.rows["a kiss in Paris"]
+    assert explain(query, row, {"profile": 1.0})[1] == ["in the catalogue"]
 
 
 def test_what_all_texts_have_in_common_says_nothing(deployment):
