@@ -132,10 +132,11 @@ class Judge:
         model = self.world.model
         size = len(model.catalogue)
         if self.hidden is None:
-            new = model.behaviour.first_ms[:size] == NEVER_TOUCHED_MS
+            found = model.behaviour.first_ms[:size] == NEVER_TOUCHED_MS
         else:
-            new = np.array([item_id in self.hidden.judged for item_id in model.catalogue.ids])
-        return new & model.catalogue.live[:size]
+            found = np.array([item_id in self.hidden.judged for item_id in model.catalogue.ids])
+        new: NDArray[np.bool_] = found & model.catalogue.live[:size]
+        return new
 
     def choose(self, query: Query, slate: Slate, target: int) -> None:
         """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them."""
