@@ -39,6 +39,8 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
 def _expected(query: Query, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (D,) the text of those candidates that the latest items lead to, less that of the others; unit, or 0."""
     model = query.model
+    if "covisitation" in model.settings.disabled:
+        return np.zeros(vectors.shape[1], np.float32)
     forward, _ = query.covisits.of(rows, model.catalogue.numbering)
     lifts = lifted(forward[:, [SITTING]], model.behaviour.counts(query.now_ms, rows))[:, 0]
     expected: NDArray[np.float32] = (lifts - lifts.mean()) @ vectors

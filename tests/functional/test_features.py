@@ -9,6 +9,7 @@ from serving.features import FAMILIES, NAMES, matrix
 from serving.numbering import Numbering
 from serving.pipeline import recommend
 from serving.query import stored_query
+from serving.read_model import ReadModel
 from serving.reasons import explain
 from serving.sources.merging import best, in_turn
 from tests.builders import Deployment, interaction
@@ -27,8 +28,8 @@ def deployment(encoder) -> Deployment:
     return made
 
 
-def features(deployment: Deployment, user: str) -> dict[str, dict[str, float]]:
-    query = stored_query(deployment.replica.model, user, 10, deployment.now_ms)
+def features(deployment: Deployment, user: str, model: ReadModel | None = None) -> dict[str, dict[str, float]]:
+    query = stored_query(model or deployment.replica.model, user, 10, deployment.now_ms)
     catalogue = deployment.replica.model.catalogue
     found = matrix(query, np.arange(len(catalogue)))
     assert found.shape == (len(NAMES), len(catalogue)) and np.isfinite(found).all()
@@ -65,6 +66,8 @@ def test_a_new_item_reads_like_what_others_went_on_to(encoder):
     expected, recent = ann["text_expected"], ann["text_recent"]
     assert expected["the great bank robbery"] > max(expected["aliens"], expected["a kiss in Paris"])
     assert recent["aliens"] > recent["the great bank robbery"]
+    without = features(made, "ann", made.replica.model.without(["covisitation"]))
+    assert not any(without["text_expected"].values()) and without["text_recent"] == recent
     query = stored_query(made.replica.model, "ann", 10, made.now_ms)
     row = made.replica.model.catalogue.rows["the great bank robbery"]
     assert explain(query, row, {"profile": 1.0})[1] == ["similar to bank robbery, which others chose with alien"]
