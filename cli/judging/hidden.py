@@ -10,28 +10,25 @@ from zlib import crc32
 
 from domain.interactions import Interaction
 
-OF = 10
-"""One item in so many is judged, and one in so many teaches."""
-
-JUDGED, TEACHING = 0, 1
-"""Which of the OF parts."""
+OF = 20
+JUDGED, TEACHING = 2, 1
+"""Of 20 items so many are judged, and so many teach. More would be more than a request looks at, see sources.fresh."""
 
 
 class Hidden:
-    """A fifth of the items, picked by a hash of their ids.
+    """Some of the items, picked by a hash of their ids.
 
-    From the choices of half of them the ranker learns how new items are chosen; the choices of the other half are
-    judged. So no item is judged that anything was learned from.
+    The choices of most are judged; from those of the others the ranker learns how new items are chosen. So no item is
+    judged that anything was learned from.
 
     Attributes:
         judged, teaching: item ids.
     """
 
     def __init__(self, item_ids: Iterable[str]) -> None:
-        parts: dict[int, set[str]] = {JUDGED: set(), TEACHING: set()}
-        for one in item_ids:
-            parts.get(crc32(one.encode()) % OF, set()).add(one)
-        self.judged, self.teaching = frozenset(parts[JUDGED]), frozenset(parts[TEACHING])
+        parts = {one: crc32(one.encode()) % OF for one in item_ids}
+        self.judged = frozenset(one for one, part in parts.items() if part < JUDGED)
+        self.teaching = frozenset(one for one, part in parts.items() if JUDGED <= part < JUDGED + TEACHING)
         self._chosen: set[tuple[str, str]] = set()
 
     def __contains__(self, item_id: str) -> bool:
