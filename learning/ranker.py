@@ -50,8 +50,7 @@ PRIOR: Mapping[str, float] = {
     "popularity_days": 0.2,
     "popularity_weeks": 0.2,
     "popularity_stages": 0.2,
-    "text_interest": 0.6,
-    "text_expected": 0.2,
+    "text_interest": 0.3,
     "newness": 0.1,
     "sequence": 0.6,
 }
@@ -62,10 +61,11 @@ NEW = "untouched"
 
 PRIOR_OF_NEW: Mapping[str, float] = {
     "sequence": 0.0,
-    "text_interest": 0.0,
+    "text_interest": 0.2,
     "text_recent": 0.15,
     "text_history": 0.0,
-    "text_expected": 0.7,
+    "text_expected": 0.9,
+    "text_usual": 0.0,
     "category_recent": 0.0,
     "category_history": 0.3,
     "era_recent": 0.3,
