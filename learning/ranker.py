@@ -65,7 +65,6 @@ PRIOR_OF_NEW: Mapping[str, float] = {
     "text_recent": 0.15,
     "text_history": 0.0,
     "text_expected": 0.9,
-    "text_usual": 0.0,
     "category_recent": 0.0,
     "category_history": 0.3,
     "era_recent": 0.3,
@@ -73,7 +72,9 @@ PRIOR_OF_NEW: Mapping[str, float] = {
     "popularity_category": 0.0,
     NEW: 0.0,
 }
-"""What can be known of an item that nobody has touched, and where the corrections for such items start."""
+"""What can be known of an item that nobody has touched, and where the corrections for such items start.
+
+Picked on MovieLens 100k, events 60,000 to 68,000, from the choices of items that were kept new."""
 
 OLDER_ARRAYS = 4
 """So many has a ranker that was saved before there were corrections for new items; these start from their prior."""
