@@ -143,6 +143,16 @@ def test_of_items_that_are_kept_new_nothing_is_known(themes):
     assert not any(touch.item_id in hidden for profile in profiles if profile for touch in profile.touches)
 
 
+def test_only_the_first_choice_of_a_hidden_item_is_judged(themes):
+    log = read_log(themes, ServingSettings())
+    hidden = Hidden(item.item_id for item in log.items)
+    interactions = [log.interaction(at) for at in range(len(log))]
+    held = [one for one in interactions if one.item_id in hidden]
+    known = [one for one in interactions if one.item_id not in hidden]
+    assert all(map(hidden.first, held)) and not any(map(hidden.first, held))
+    assert all(map(hidden.first, known)) and all(map(hidden.first, known))
+
+
 def test_last_one_knows_no_calendar(habits):
     log = read_log(habits, ServingSettings())
     moved, places = without_calendar(log)
