@@ -11,7 +11,7 @@ from cli.off_policy import run_off_policy
 from domain.errors import ConfigError
 from domain.settings import ServingSettings, StreamSettings, load_settings
 
-Protocol = Literal["prequential", "temporal", "last-one"]
+Protocol = Literal["prequential", "new-items", "temporal", "last-one"]
 
 
 def backtest(  # noqa: PLR0913, PLR0917  (the options of the command)
@@ -21,7 +21,10 @@ def backtest(  # noqa: PLR0913, PLR0917  (the options of the command)
     ] = None,
     protocol: Annotated[
         Protocol,
-        typer.Option(help="prequential: rank before each event, then learn from it; the others compare with papers."),
+        typer.Option(
+            help="prequential: rank before each event, then learn from it. new-items: the same, but a tenth of the "
+            "items is kept new and judged. The others compare with papers."
+        ),
     ] = "prequential",
     last: Annotated[int, typer.Option(min=1, help="How many of the newest events are judged (prequential).")] = 20_000,
     warm_up: Annotated[

@@ -1,8 +1,9 @@
 """When Python's garbage collector looks for cycles, and at what.
 
-It costs by what a process keeps. With a few objects for each user and item a full look took a tenth of a second and more of
-a replica with 20,000 of each, in the middle of answers, and came again and again; many small ones took a quarter of a worker's
-processor time. Events, records, requests and connections leave no cycles behind: what they leave goes by itself.
+It costs by what a process keeps. With a few objects for each user and item a full look took a tenth of a second and
+more of a replica with 20,000 of each, in the middle of answers, and came again and again; many small ones took a
+quarter of a worker's processor time. Events, records, requests and connections leave no cycles behind: what they leave
+goes by itself.
 """
 
 import gc

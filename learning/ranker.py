@@ -4,7 +4,8 @@ Each feature of a query's candidates is standardised over those candidates, so a
 standard deviation is worth. The score is the log-odds of a softmax over the candidates (a conditional logit,
 McFadden 1974); its gradient is exact, the steps are Adagrad's (Duchi et al. 2011). Weights depend on how
 long the user's history is and on how long ago its last event was: what carries a newcomer misleads a regular,
-and a sitting that goes on is continued.
+and a sitting that goes on is continued. For items that nobody has touched yet they are corrected: text and kind are
+all that speaks for these, and what they are worth there is drowned where everything else speaks as well.
 """
 
 from bisect import bisect_right
@@ -27,6 +28,7 @@ PAUSES_S = (1, 60, 1200, 86_400)
 
 STEP = 0.05
 PAUSE_STEP = 0.025
+NEW_STEP = 0.05
 """Adagrad's steps; picked on MovieLens 100k, events 50,000 to 75,000."""
 
 FLOOR = np.float32(0.01)
@@ -48,11 +50,34 @@ PRIOR: Mapping[str, float] = {
     "popularity_days": 0.2,
     "popularity_weeks": 0.2,
     "popularity_stages": 0.2,
-    "text_interest": 0.6,
+    "text_interest": 0.3,
     "newness": 0.1,
     "sequence": 0.6,
 }
 """Where learning starts: every source says something, behaviour the most."""
+
+NEW = "untouched"
+"""The feature that is above its mean where nobody has touched the item, and only there."""
+
+PRIOR_OF_NEW: Mapping[str, float] = {
+    "sequence": 0.0,
+    "text_interest": 0.2,
+    "text_recent": 0.15,
+    "text_history": 0.0,
+    "text_expected": 0.9,
+    "category_recent": 0.0,
+    "category_history": 0.3,
+    "era_recent": 0.3,
+    "newness": 0.0,
+    "popularity_category": 0.0,
+    NEW: 0.0,
+}
+"""What can be known of an item that nobody has touched, and where the corrections for such items start.
+
+Picked on MovieLens 100k, events 60,000 to 68,000, from the choices of items that were kept new."""
+
+OLDER_ARRAYS = 4
+"""So many has a ranker that was saved before there were corrections for new items; these start from their prior."""
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -88,7 +113,7 @@ class _Saved(msgspec.Struct, array_like=True):
 
 
 class Ranker:
-    """Weights by history, (6, F), and their corrections by pause, (5, F).
+    """Weights by history, (6, F), their corrections by pause, (5, F), and for items nobody has touched, (1, F).
 
     Attributes:
         names: the features, in the order of the columns.
@@ -102,8 +127,12 @@ class Ranker:
         prior = np.array([PRIOR.get(name, 0.0) for name in self.names])
         self._weights = np.tile(prior, (len(HISTORIES), 1))
         self._corrections = np.zeros((len(PAUSES_S) + 1, width))
+        self._of_new = np.array([[PRIOR_OF_NEW.get(name, 0.0) for name in self.names]])
+        self._known_of_new = np.array([name in PRIOR_OF_NEW for name in self.names])
+        self._new_at = self.names.index(NEW) if NEW in self.names else None
         self._weight_squares = np.full_like(self._weights, 1e-6)
         self._correction_squares = np.full_like(self._corrections, 1e-6)
+        self._of_new_squares = np.full_like(self._of_new, 1e-6)
 
     def weights(self, context: Context) -> NDArray[np.float32]:
         """Returns the weight of each feature: (F,) float32."""
@@ -111,6 +140,13 @@ class Ranker:
             np.float32
         )
         return total
+
+    def weighted(self, candidates: NDArray[np.float32], context: Context) -> NDArray[np.float32]:
+        """Returns what each feature adds to the score of each of (C, F) standardised candidates: (C, F) float32."""
+        found: NDArray[np.float32] = candidates * self.weights(context)
+        new = self._new(candidates)
+        found[new] += candidates[new] * self._of_new[0].astype(np.float32)
+        return found
 
     def learn(self, candidates: NDArray[np.float32], chosen: int, context: Context, weight: float = 1.0) -> None:
         """Takes one step towards ranking the chosen candidate first.
@@ -122,18 +158,25 @@ class Ranker:
             weight: how much the choice counts.
         """
         scores = candidates @ self.weights(context)
+        new = self._new(candidates)
+        scores[new] += candidates[new] @ self._of_new[0].astype(np.float32)
         chances = np.exp(scores - scores.max())
         chances /= chances.sum()
-        gradient = weight * (chances @ candidates - candidates[chosen]).astype(np.float64)
+        chances[chosen] -= 1
+        gradient = weight * (chances @ candidates).astype(np.float64)
         if not np.isfinite(gradient).all():
             return
-        at = context.history
-        self._weight_squares[at] += gradient**2
-        self._weights[at] -= STEP * gradient / np.sqrt(self._weight_squares[at])
-        at = context.pause
-        self._correction_squares[at] += gradient**2
-        self._corrections[at] -= PAUSE_STEP * gradient / np.sqrt(self._correction_squares[at])
+        _step(self._weights[context.history], self._weight_squares[context.history], gradient, STEP)
+        _step(self._corrections[context.pause], self._correction_squares[context.pause], gradient, PAUSE_STEP)
+        of_new = weight * (chances[new] @ candidates[new]).astype(np.float64) * self._known_of_new
+        _step(self._of_new[0], self._of_new_squares[0], of_new, NEW_STEP)
         self.learned += 1
+
+    def _new(self, candidates: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Returns the places of the candidates that nobody has touched; none where that is so of all."""
+        if self._new_at is None:
+            return np.empty(0, np.int64)
+        return np.flatnonzero(candidates[:, self._new_at] > 0)
 
     def to_bytes(self) -> bytes:
         """Returns the artefact, weights and what further learning needs."""
@@ -151,13 +194,20 @@ class Ranker:
         ranker.learned = saved.learned
         known = [(ranker.names.index(name), at) for at, name in enumerate(saved.names) if name in ranker.names]
         own, theirs = [list(one) for one in zip(*known, strict=True)] if known else ([], [])
-        if len(saved.arrays) != len(ranker._arrays()):
+        if len(saved.arrays) not in {OLDER_ARRAYS, len(ranker._arrays())}:
             raise MalformedEvent(f"ranker: {len(saved.arrays)} arrays instead of {len(ranker._arrays())}")
-        for array, values in zip(ranker._arrays(), saved.arrays, strict=True):
+        for array, values in zip(ranker._arrays(), saved.arrays, strict=False):
             if len(values) != len(array) * len(saved.names) or not np.isfinite(values).all():
                 raise MalformedEvent("ranker: weights are missing or not finite; train it again")
             array[:, own] = np.reshape(values, (len(array), -1))[:, theirs]
         return ranker
 
-    def _arrays(self) -> tuple[Floats, Floats, Floats, Floats]:
-        return self._weights, self._corrections, self._weight_squares, self._correction_squares
+    def _arrays(self) -> tuple[Floats, ...]:
+        older = self._weights, self._corrections, self._weight_squares, self._correction_squares
+        return (*older, self._of_new, self._of_new_squares)
+
+
+def _step(weights: Floats, squares: Floats, gradient: Floats, step: float) -> None:
+    """Takes one of Adagrad's steps, in place."""
+    squares += gradient**2
+    weights -= step * gradient / np.sqrt(squares)

@@ -13,9 +13,11 @@ from domain.profile import Touch
 from learning.interests import interests, touch_weights
 from learning.ranker import Context, context_of
 from learning.signals import pulls, stage_of
-from serving.covisits import Covisits, covisits
+from serving.covisits import SITTING, Covisits, covisits, lifted
 from serving.read_model import ReadModel
 from serving.sequence_space import SequenceSpace
+
+LED_TO = 20
 
 _Labels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=64)]
 _Scalar = str | float | bool | None
@@ -156,6 +158,19 @@ class Query:
     def covisits(self) -> Covisits:
         """What the recent items lead to."""
         return covisits(self)
+
+    @cached_property
+    def led_to(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The rows that the latest items lead to most, popularity divided out, and their text vectors; for reasons.
+
+        At most LED_TO of them.
+        """
+        found = self.covisits
+        counts = self.model.behaviour.counts(self.now_ms, found.rows)
+        lifts = lifted(found.forward[:, [SITTING]], counts)[:, 0]
+        strongest = np.argsort(-lifts, kind="stable")[:LED_TO]
+        rows = found.rows[strongest[lifts[strongest] > 0]]
+        return rows, self.model.catalogue.vectors[rows]
 
     @cached_property
     def sequence(self) -> Expected | None:

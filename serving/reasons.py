@@ -72,11 +72,25 @@ def _covisitation(query: Query, shown: Shown) -> str | None:
 
 
 def _profile(query: Query, shown: Shown) -> str | None:
-    """Names the liked item whose text is closest."""
+    """Names the liked item whose text is closest, or one that is close and goes with what the user did lately."""
     if shown.alike is None:
-        return None
+        return _expected(query, shown) if query.recent else None
     title = query.model.catalogue.title(int(query.rows[shown.alike]))
     return f"similar to {title}, which you {_verb(query.touches[shown.alike])}"
+
+
+def _expected(query: Query, shown: Shown) -> str | None:
+    """Names an item whose text is close, and the recent one that led to it."""
+    catalogue, (others, vectors) = query.model.catalogue, query.led_to
+    cosines = np.where(others == shown.row, -1, vectors @ catalogue.vectors[shown.row])
+    if cosines.max(initial=-1) < ALIKE:
+        return None
+    other = int(others[np.argmax(cosines)])
+    lag = query.covisits.led_by(other)
+    if lag is None:
+        return None
+    after = catalogue.title(int(query.rows[query.recent[lag]]))
+    return f"similar to {catalogue.title(other)}, which others chose with {after}"
 
 
 def _popularity(query: Query, shown: Shown) -> str | None:

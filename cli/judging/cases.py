@@ -1,6 +1,7 @@
 """What a protocol found: one row for each case that was judged, and its metrics."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,29 @@ SLICES = ("all", "no past events", "1 past event", "2-4 past events", "<5 past e
 Floats = NDArray[np.float64]
 
 
+class AmongNew(NamedTuple):
+    """How an item that was new stands among the other new ones; all NaN for one that was not.
+
+    Attributes:
+        auc: the share of the others that are ranked below it.
+        hit: 1 if it is among the first ten of them.
+        chance: what `hit` is on average of a ranking by chance.
+    """
+
+    auc: float
+    hit: float
+    chance: float
+
+
+OLD = AmongNew(np.nan, np.nan, np.nan)
+
+
+def among_new(rank: int, ranked: int, new: int) -> AmongNew:
+    """Returns it from an item's 0-based place, -1 for none, among the new ones ranked, and how many there are."""
+    share = float(auc(np.array([rank]), np.array([ranked]), np.array([new]))[0])
+    return AmongNew(share, float(0 <= rank < 10), min(1.0, 10 / max(new, 1)))
+
+
 @dataclass
 class Cases:
     """Judged cases as columns.
@@ -24,7 +48,7 @@ class Cases:
         history: how many interactions the user's profile held.
         popularity: how often the item had been touched in the log; 0 for a new item.
         values: the metrics, one list each of METRICS.
-        among_new: of an item that nobody had touched, its AUC among those that nobody had; of others nan.
+        among_new: how each item stands among the new ones.
         ranks: 0-based place of the item; -1 if it was no candidate, or where there were several items.
         slates: the first ten of each answer, as rows.
         seconds: what the parts of the work took.
@@ -37,7 +61,7 @@ class Cases:
     history: list[int] = field(default_factory=list)
     popularity: list[int] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
-    among_new: list[float] = field(default_factory=list)
+    among_new: list[AmongNew] = field(default_factory=list)
     values: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in METRICS})
     slates: list[NDArray[np.int64]] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -53,7 +77,7 @@ class Cases:
         ranked: NDArray[np.int64],
         relevant: list[int],
         unseen: int,
-        among_new: float,
+        standing: AmongNew,
     ) -> None:
         """Takes one case: (C,) rows as ranked of so many unseen items, and the rows that should have been on top."""
         self.case.append(case)
@@ -61,7 +85,7 @@ class Cases:
         self.history.append(history)
         self.popularity.append(popularity)
         self.slates.append(ranked[:10])
-        self.among_new.append(among_new)
+        self.among_new.append(standing)
         found = np.flatnonzero(ranked == relevant[0])
         self.ranks.append(int(found[0]) if len(relevant) == 1 and len(found) else -1)
         for name, value in _values(self.ranks[-1], ranked, relevant).items():

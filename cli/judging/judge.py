@@ -6,14 +6,14 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from cli.judging.cases import Cases
+from cli.judging.cases import OLD, AmongNew, Cases, among_new
 from cli.judging.choices import Choices
+from cli.judging.hidden import Hidden
 from cli.judging.log import EventLog
 from cli.judging.refreshing import SequenceRefresh
 from cli.judging.world import World
 from domain.interactions import Interaction
 from domain.profile import touch_of
-from learning.metrics import auc
 from learning.ranker import standardised
 from learning.signals import pulls
 from serving.behaviour import NEVER_TOUCHED_MS
@@ -32,10 +32,16 @@ class Judge:
         cases: what was judged so far.
         touched: how often each row was touched in the log: grows with the catalogue.
         choices: where a protocol wants them: what the ranker learned from.
+        hidden: where a protocol wants them: items whose events are kept from all that learns.
     """
 
     def __init__(
-        self, world: World, log: EventLog, refresh: SequenceRefresh | None, choices: Choices | None = None
+        self,
+        world: World,
+        log: EventLog,
+        refresh: SequenceRefresh | None,
+        choices: Choices | None = None,
+        hidden: Hidden | None = None,
     ) -> None:
         self.world = world
         self.log = log
@@ -43,6 +49,7 @@ class Judge:
         self.cases = Cases()
         self.touched: dict[int, int] = {}
         self.choices = choices
+        self.hidden = hidden
         self._users: dict[str, int] = {}
 
     def replay(self, events: Iterable[int], ranked: Container[int] = ()) -> None:
@@ -72,10 +79,11 @@ class Judge:
         if asked is not None:
             query, slate, target = asked
             self._took("rank", started)
-            if judged:
+            if judged and (self.hidden is None or interaction.item_id in self.hidden.judged):
                 self.note(at, query, slate, [target])
             started = perf_counter()
-            self.choose(query, slate, target)
+            if self.hidden is None or interaction.item_id not in self.hidden.judged:
+                self.choose(query, slate, target)
             self._took("rank learning", started)
         started = perf_counter()
         self.apply([at])
@@ -89,6 +97,8 @@ class Judge:
         query = self.world.query(interaction.user_id, interaction.time_ms, count=10)
         query.reasons = False
         if target is None or target in query.seen:
+            return None
+        if self.hidden is not None and not self.hidden.first(interaction):
             return None
         return query, self.world.recommend(query), target
 
@@ -107,19 +117,26 @@ class Judge:
         catalogue = self.world.model.catalogue
         unseen = int(catalogue.live.sum()) - len(np.unique(query.seen[query.seen >= 0]))
         ranked = slate.rows[slate.order]
-        among_new = float("nan") if popularity else self._among_new(query, ranked, relevant[0])
-        self.cases.add(at, user, len(query.touches), popularity, ranked, relevant, unseen, among_new)
+        standing = OLD if popularity else self._among_new(query, ranked, relevant[0])
+        self.cases.add(at, user, len(query.touches), popularity, ranked, relevant, unseen, standing)
 
-    def _among_new(self, query: Query, ranked: NDArray[np.int64], row: int) -> float:
-        """Returns the share of the other items that nobody ever touched which are ranked below this one."""
-        model = self.world.model
-        untouched = model.behaviour.first_ms[: len(model.catalogue)] == NEVER_TOUCHED_MS
-        own = ranked[untouched[ranked]]
-        untouched &= model.catalogue.live[: len(untouched)]
-        untouched[query.seen[query.seen >= 0]] = False
+    def _among_new(self, query: Query, ranked: NDArray[np.int64], row: int) -> AmongNew:
+        """Returns how an item stands among those that are new like it: untouched by anybody, or hidden."""
+        new = self._new()
+        own = ranked[new[ranked]]
+        new[query.seen[query.seen >= 0]] = False
         place = np.flatnonzero(own == row)
-        rank = int(place[0]) if len(place) else -1
-        return float(auc(np.array([rank]), np.array([len(own)]), np.array([untouched.sum()]))[0])
+        return among_new(int(place[0]) if len(place) else -1, len(own), int(new.sum()))
+
+    def _new(self) -> NDArray[np.bool_]:
+        model = self.world.model
+        size = len(model.catalogue)
+        if self.hidden is None:
+            found = model.behaviour.first_ms[:size] == NEVER_TOUCHED_MS
+        else:
+            found = np.array([item_id in self.hidden.judged for item_id in model.catalogue.ids])
+        new: NDArray[np.bool_] = found & model.catalogue.live[:size]
+        return new
 
     def choose(self, query: Query, slate: Slate, target: int) -> None:
         """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them."""
@@ -133,10 +150,13 @@ class Judge:
             self.choices.note(candidates, chosen, query.context)
 
     def apply(self, batch: Sequence[int]) -> None:
-        """Learns from events as stream and serving do."""
-        interactions = [self.log.interaction(at) for at in batch]
-        self.world.learn([self.log.raw[at] for at in batch], interactions)
-        self.cases.replayed += len(batch)
+        """Learns from events as stream and serving do; those of hidden items never come."""
+        events = [(self.log.raw[at], self.log.interaction(at)) for at in batch]
+        if self.hidden is not None:
+            events = [(raw, one) for raw, one in events if one.item_id not in self.hidden]
+        interactions = [one for _, one in events]
+        self.world.learn([raw for raw, _ in events], interactions)
+        self.cases.replayed += len(events)
         for one in interactions:
             row = self.world.model.catalogue.rows.get(one.item_id)
             if row is not None:

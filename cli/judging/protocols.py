@@ -1,8 +1,9 @@
-"""Three ways to cut a log into what is learned from and what is judged.
+"""Four ways to cut a log into what is learned from and what is judged.
 
 Prequential is the one that means something here: before each event rank as serving would, then learn from it
 (Dawid, Statistical theory: the prequential approach, J. R. Statist. Soc. A 147(2), 1984). Temporal hold-out and
-leave-last-one-out are for comparison with papers; the latter leaks the future into what is learned.
+leave-last-one-out are for comparison with papers; the latter leaks the future into what is learned. New items judges
+what is made of texts, categories and dates alone.
 """
 
 from collections import Counter
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cli.judging.choices import Choices
+from cli.judging.hidden import Hidden
 from cli.judging.judge import Judge
 from cli.judging.log import EventLog
 from cli.judging.refreshing import SequenceRefresh
@@ -65,6 +67,12 @@ def prequential(world: World, log: EventLog, plan: Plan) -> Judge:
     """Judges the newest `last` events, each before it is learned from."""
     start = max(0, len(log) - plan.last)
     return _through(world, log, plan, len(log), start)
+
+
+def new_items(world: World, log: EventLog, plan: Plan) -> Judge:
+    """Judges those of the newest `last` events that choose one of a tenth of the items, kept new: see `Hidden`."""
+    start = max(0, len(log) - plan.last)
+    return _through(world, log, plan, len(log), start, hidden=Hidden(item.item_id for item in log.items))
 
 
 def temporal(world: World, log: EventLog, plan: Plan) -> Judge:
@@ -144,11 +152,17 @@ def newcomers(log: EventLog, end: int) -> set[int]:
 
 
 def _through(  # noqa: PLR0913, PLR0917  (what the protocols differ in)
-    world: World, log: EventLog, plan: Plan, end: int, start: int, choices: Choices | None = None
+    world: World,
+    log: EventLog,
+    plan: Plan,
+    end: int,
+    start: int,
+    choices: Choices | None = None,
+    hidden: Hidden | None = None,
 ) -> Judge:
     """Learns from the log up to `end`; from `start` on judges, and for `warm_up` events before that ranks."""
     warm = max(0, start - plan.warm_up)
-    judge = Judge(world, log, plan.refresh(warm), choices)
+    judge = Judge(world, log, plan.refresh(warm), choices, hidden)
     judge.replay(progress(range(warm), "learning", "events"), newcomers(log, warm))
     if judge.refresh is not None:
         judge.refresh.advance(world, warm)
@@ -161,6 +175,7 @@ def _through(  # noqa: PLR0913, PLR0917  (what the protocols differ in)
 
 PROTOCOLS: dict[str, Callable[[World, EventLog, Plan], Judge]] = {
     "prequential": prequential,
+    "new-items": new_items,
     "temporal": temporal,
     "last-one": last_one,
 }

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from cli.judging.cases import METRICS, Cases
+from cli.judging.cases import METRICS, AmongNew, Cases
 from cli.judging.judge import Judge
 from learning.intervals import difference, interval
 
@@ -45,8 +45,9 @@ def table(told: dict[str, Any]) -> Iterator[str]:
         yield f"  {'':{width}} {'n':>7}  " + "  ".join(f"{metric:>9}" for metric in METRICS) + f"  {DECIDING} 95 %"
         for part, row in one["slices"].items():
             values = "  ".join(f"{row[metric]:9.4f}" for metric in METRICS)
-            new = f"  (auc among new items {row['auc_among_new']:.4f})" if "auc_among_new" in row else ""
-            yield f"  {part:{width}} {row['n']:7,}  {values}  {row['low']:.4f} .. {row['high']:.4f}{new}"
+            yield f"  {part:{width}} {row['n']:7,}  {values}  {row['low']:.4f} .. {row['high']:.4f}"
+            if "auc_among_new" in row:
+                yield _among_new(row)
         yield "  slates: " + ", ".join(f"{what} {value:.4g}" for what, value in one["slates"].items())
         yield "  costs: " + ", ".join(f"{what} {value:,g}" for what, value in one["costs"].items())
         for other, against in one["against"].items():
@@ -56,13 +57,25 @@ def table(told: dict[str, Any]) -> Iterator[str]:
             )
 
 
+def _among_new(row: dict[str, Any]) -> str:
+    return (
+        f"    among new items alone: auc {row['auc_among_new']:.4f}"
+        f" ({row['auc_among_new_low']:.4f} .. {row['auc_among_new_high']:.4f}; by chance .5000),"
+        f" hit@10 {row['hit_among_new']:.4f} (by chance {row['chance_among_new']:.4f})"
+    )
+
+
 def _slice(cases: Cases, mask: Any) -> dict[str, Any]:  # noqa: ANN401 - (E,) bool
     users = np.array(cases.user)[mask]
     means = {metric: float(cases.column(metric)[mask].mean()) for metric in METRICS}
     bounds = interval(cases.column(DECIDING)[mask], users)
     new = np.array(cases.among_new)[mask]
     if np.isfinite(new).all():  # the slice of new items
-        means["auc_among_new"] = float(new.mean())
+        means |= {
+            f"{name}_among_new": float(column.mean()) for name, column in zip(AmongNew._fields, new.T, strict=True)
+        }
+        sure = interval(new[:, 0], users)
+        means |= {"auc_among_new_low": sure.low, "auc_among_new_high": sure.high}
     return means | {"n": int(mask.sum()), "low": bounds.low, "high": bounds.high}
 
 

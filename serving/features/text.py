@@ -1,24 +1,47 @@
-"""Closeness of an item's text to what the user likes: their closest interest, the latest items, the whole history."""
+"""Closeness of an item's text to what the user likes: their closest interest, the latest items, the whole history.
+
+And to what their latest items lead others to. Of a new item only this tells where it belongs, so what the texts of
+all candidates have in common is taken out: it says how usual a text is, and that drowns what it is about.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from serving.covisits import SITTING, lifted
 from serving.query import Query
 
-NAMES = ("text_interest", "text_recent", "text_history")
+NAMES = ("text_interest", "text_recent", "text_history", "text_expected")
 RECENT = 5
+TINY = np.float32(1e-9)
 
 
 def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Returns the cosine to the closest interest, at least 0, and to two means; 0 without a history or a text."""
+    """Returns products with the closest interest, two means, and what is expected; 0 without a history or a text.
+
+    Both sides of each product are less the mean of the candidates' texts.
+    """
     found = np.zeros((len(NAMES), len(rows)), np.float32)
     if not query.recent:
         return found
-    touched = query.vectors[query.recent]
-    sought = np.stack([touched[:RECENT].mean(0), touched.mean(0), *query.interests])
+    touched, vectors = query.vectors[query.recent], query.model.catalogue.vectors[rows]
+    usual = vectors.mean(axis=0)
+    towards = [touched[:RECENT].mean(0) - usual, touched.mean(0) - usual, _expected(query, rows, vectors)]
+    sought = np.stack([*towards, *(query.interests - usual)])
     # So, and not the other way round: a few rows times many columns is what BLAS is slowest at.
-    cosines = (query.model.catalogue.vectors[rows] @ sought.T).T
-    found[1:] = cosines[:2]
-    if len(sought) > 2:
-        found[0] = np.maximum(cosines[2:].max(axis=0), 0)
+    products = (vectors @ sought.T).T
+    products = np.where(products.any(axis=0), products - (sought @ usual)[:, None], 0)  # without a text it stays 0
+    found[1:] = products[:3]
+    if len(sought) > len(towards):
+        found[0] = products[3:].max(axis=0)
     return found
+
+
+def _expected(query: Query, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns (D,) the text of those candidates that the latest items lead to, less that of the others; unit, or 0."""
+    model = query.model
+    if "covisitation" in model.settings.disabled:
+        return np.zeros(vectors.shape[1], np.float32)
+    forward, _ = query.covisits.of(rows, model.catalogue.numbering)
+    lifts = lifted(forward[:, [SITTING]], model.behaviour.counts(query.now_ms, rows))[:, 0]
+    expected: NDArray[np.float32] = (lifts - lifts.mean()) @ vectors
+    return expected / (np.linalg.norm(expected) + TINY)

@@ -19,7 +19,6 @@ def score(
         candidates: (C, F) standardised, finite features.
         context: the query's.
     """
-    weighted = candidates * ranker.weights(context)
-    by_family = np.add.reduceat(weighted, _EDGES, axis=1)
+    by_family = np.add.reduceat(ranker.weighted(candidates, context), _EDGES, axis=1)
     scores: NDArray[np.float32] = by_family.sum(axis=1)
     return scores, {family: by_family[:, at] for at, family in enumerate(FAMILIES)}

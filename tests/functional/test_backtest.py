@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cli.judging.hidden import Hidden
 from cli.judging.judge import Judge
 from cli.judging.log import read_log
 from cli.judging.protocols import without_calendar
@@ -16,6 +17,7 @@ from cli.judging.world import World
 from cli.main import build
 from domain.settings import ServingSettings
 from embeddings.transformer import TransformerEncoder
+from serving.behaviour import NEVER_TOUCHED_MS
 from tests.builders import START_MS
 
 THEMES = ("a monster in space", "love in Paris", "a bank robbery")
@@ -104,6 +106,51 @@ def test_a_new_item_of_the_kind_that_a_user_turns_to_ranks_high(tmp_path):
     ]
     new = run(write(tmp_path / "kinds", items, events))["configurations"]["default"]["slices"]["new items"]
     assert new["auc_among_new"] > 0.75 and new["hit@10"] > 0.04 > 10 / 400
+
+
+@pytest.fixture
+def themes(tmp_path: Path) -> Path:
+    """Users stay with one theme, and choose any of its films."""
+    chance = random.Random(3)
+    tastes = [random.Random(user).sample(range(user % 3, 600, 3), 60) for user in range(40)]
+    users = [user for user in range(40) for _ in range(50)]
+    chance.shuffle(users)
+    events = [event(at, f"u{user}", f"i{tastes[user].pop()}") for at, user in enumerate(users)]
+    return write(tmp_path / "themes", [film(number) for number in range(600)], events)
+
+
+def test_items_that_are_kept_new_are_found_by_what_is_said_of_them(themes):
+    told = run(themes, "new-items", last=1000, warm_up=500)["configurations"]["default"]["slices"]
+    new = told["new items"]
+    assert new == told["all"] and 50 < new["n"] < 200
+    assert new["auc_among_new_low"] > 0.75 and new["auc"] > 0.75
+    assert new["hit_among_new"] > 2 * new["chance_among_new"]
+
+
+def test_of_items_that_are_kept_new_nothing_is_known(themes):
+    log = read_log(themes, ServingSettings())
+    world = World(ServingSettings(), 200, 4)
+    vectors = np.eye(4, dtype=np.float32)[np.arange(len(log.items)) % 4]
+    world.put_items(log.items, vectors, "v", START_MS)
+    hidden = Hidden(item.item_id for item in log.items)
+    Judge(world, log, None, hidden=hidden).replay(range(len(log)))
+    catalogue, behaviour = world.model.catalogue, world.model.behaviour
+    known = {catalogue.ids[row] for row in np.flatnonzero(behaviour.first_ms[: len(catalogue)] != NEVER_TOUCHED_MS)}
+    touched = {log.interaction(at).item_id for at in range(len(log))}
+    assert known == {one for one in touched if one not in hidden}
+    assert touched & hidden.judged and touched & hidden.teaching and not hidden.judged & hidden.teaching
+    profiles = [world.model.profiles.get(f"u{user}") for user in range(40)]
+    assert not any(touch.item_id in hidden for profile in profiles if profile for touch in profile.touches)
+
+
+def test_only_the_first_choice_of_a_hidden_item_is_judged(themes):
+    log = read_log(themes, ServingSettings())
+    hidden = Hidden(item.item_id for item in log.items)
+    interactions = [log.interaction(at) for at in range(len(log))]
+    held = [one for one in interactions if one.item_id in hidden]
+    known = [one for one in interactions if one.item_id not in hidden]
+    assert all(map(hidden.first, held)) and not any(map(hidden.first, held))
+    assert all(map(hidden.first, known)) and all(map(hidden.first, known))
 
 
 def test_last_one_knows_no_calendar(habits):

@@ -9,6 +9,8 @@ from serving.features import FAMILIES, NAMES, matrix
 from serving.numbering import Numbering
 from serving.pipeline import recommend
 from serving.query import stored_query
+from serving.read_model import ReadModel
+from serving.reasons import explain
 from serving.sources.merging import best, in_turn
 from tests.builders import Deployment, interaction
 
@@ -26,8 +28,8 @@ def deployment(encoder) -> Deployment:
     return made
 
 
-def features(deployment: Deployment, user: str) -> dict[str, dict[str, float]]:
-    query = stored_query(deployment.replica.model, user, 10, deployment.now_ms)
+def features(deployment: Deployment, user: str, model: ReadModel | None = None) -> dict[str, dict[str, float]]:
+    query = stored_query(model or deployment.replica.model, user, 10, deployment.now_ms)
     catalogue = deployment.replica.model.catalogue
     found = matrix(query, np.arange(len(catalogue)))
     assert found.shape == (len(NAMES), len(catalogue)) and np.isfinite(found).all()
@@ -52,6 +54,42 @@ def test_the_kind_and_the_text_of_what_was_liked_speak_for_the_like(deployment):
     ann = features(deployment, "ann")
     assert ann["category_recent"]["aliens"] == pytest.approx(1) and ann["category_recent"]["heat"] == 0
     assert ann["text_interest"]["aliens"] > ann["text_interest"]["heat"]
+
+
+def test_a_new_item_reads_like_what_others_went_on_to(encoder):
+    films = ["alien", "aliens", "love in Paris", "a kiss in Paris", "bank robbery", "the great bank robbery"]
+    made = Deployment(encoder)
+    made.put_items(*[Item(item_id=one, title=one, published_at=1) for one in films])
+    made.learn(*[interaction(f"u{n}", one, n * 10 + at) for n in range(9) for at, one in enumerate(films[0:5:4])])
+    made.learn(interaction("ann", "alien", 200))
+    ann = features(made, "ann")
+    expected, recent = ann["text_expected"], ann["text_recent"]
+    assert expected["the great bank robbery"] > max(expected["aliens"], expected["a kiss in Paris"])
+    assert recent["aliens"] > recent["the great bank robbery"]
+    without = features(made, "ann", made.replica.model.without(["covisitation"]))
+    assert not any(without["text_expected"].values()) and without["text_recent"] == recent
+    query = stored_query(made.replica.model, "ann", 10, made.now_ms)
+    row = made.replica.model.catalogue.rows["the great bank robbery"]
+    assert explain(query, np.array([row]), [{"profile": 1.0}])[0][1] == [
+        "similar to bank robbery, which others chose with alien"
+    ]
+    row = made.replica.model.catalogue.rows["a kiss in Paris"]
+    assert explain(query, np.array([row]), [{"profile": 1.0}])[0][1] == ["in the catalogue"]
+
+
+def test_what_all_texts_have_in_common_says_nothing(deployment):
+    ann = features(deployment, "ann")
+    for name in ("text_recent", "text_history", "text_expected"):
+        assert sum(ann[name].values()) == pytest.approx(0, abs=1e-5) and any(ann[name].values())
+
+
+def test_an_item_without_a_text_stands_in_the_middle(encoder):
+    made = Deployment(encoder)
+    made.put_items(*[Item(item_id=one, title=one, published_at=1) for one in FILMS], Item(item_id="blank"))
+    made.learn(interaction("ann", "alien", 1), interaction("ann", "heat", 2))
+    told = features(made, "ann")
+    for name in FAMILIES["profile"][0]:
+        assert told[name]["blank"] == 0
 
 
 def test_a_stranger_has_no_features_of_a_history(deployment):

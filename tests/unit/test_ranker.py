@@ -1,10 +1,11 @@
 """The ranker finds what choices were made by, says probabilities that come true, and stays finite."""
 
+import msgspec
 import numpy as np
 import pytest
 
 from domain.errors import MalformedEvent
-from learning.ranker import CLIP, PRIOR, Context, Ranker, context_of, standardised
+from learning.ranker import CLIP, NEW, OLDER_ARRAYS, PRIOR, Context, Ranker, context_of, standardised
 
 NAMES = ("after_sitting_lift", "popularity_days", "noise")
 HERE = Context(2, 1)
@@ -49,6 +50,34 @@ def test_other_histories_and_pauses_keep_their_own_weights():
 
 def test_before_anything_is_learned_the_prior_speaks():
     assert Ranker(NAMES).weights(HERE).tolist() == pytest.approx([PRIOR[NAMES[0]], PRIOR[NAMES[1]], 0.0])
+
+
+def test_what_nobody_has_touched_has_weights_of_its_own():
+    """Old items are chosen by popularity; new ones, of which there is none, by their text."""
+    ranker, chance = Ranker(("popularity_days", "text_history", NEW)), np.random.default_rng(4)
+    for _ in range(4000):
+        new = np.arange(12) < 4
+        candidates = standardised(np.stack([chance.normal(size=12) * ~new, chance.normal(size=12), new]))
+        odds = np.exp(np.where(new, 1.5 * candidates[:, 1], candidates[:, 0]))
+        ranker.learn(candidates, int(chance.choice(12, p=odds / odds.sum())), HERE)
+    text = ranker.weighted(candidates, HERE)[:, 1] / candidates[:, 1]
+    assert text[:4].min() > 0.7 > 0.3 > text[4:].max()
+    again = Ranker.from_bytes(ranker.to_bytes(), ranker.names)
+    assert again.weighted(candidates, HERE).tolist() == ranker.weighted(candidates, HERE).tolist()
+
+
+def test_where_all_is_new_or_nothing_is_the_usual_weights_hold():
+    ranker = Ranker((*NAMES, NEW))
+    for told in (np.zeros(12), np.ones(12)):
+        candidates = standardised(np.vstack([np.random.default_rng(5).normal(size=(3, 12)), told]))
+        assert ranker.weighted(candidates, HERE).tolist() == (candidates * ranker.weights(HERE)).tolist()
+
+
+def test_a_ranker_from_before_new_items_had_weights_is_read():
+    once = taught([1.0, 0.5, 0.3], 300)
+    form, (names, learned, arrays) = once.to_bytes()[:1], msgspec.msgpack.decode(once.to_bytes()[1:])
+    older = Ranker.from_bytes(form + msgspec.msgpack.encode((names, learned, arrays[:OLDER_ARRAYS])), NAMES)
+    assert older.weights(HERE).tolist() == once.weights(HERE).tolist() and older.learned == 300
 
 
 def test_learning_goes_on_where_it_was_saved():
