@@ -139,11 +139,18 @@ class Judge:
         return new
 
     def choose(self, query: Query, slate: Slate, target: int) -> None:
-        """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them."""
+        """Lets the ranker learn that this item was chosen among the candidates; one that was missed joins them.
+
+        Hidden items that are judged are no wrong answers: that they are chosen is what the ranker is not told.
+        """
         rows, candidates = slate.rows, slate.candidates
         if target not in rows:
             rows = np.append(rows, target)
             candidates = standardised(matrix(query, rows))
+        if self.hidden is not None:
+            ids, judged = self.world.model.catalogue.ids, self.hidden.judged
+            told = np.array([ids[row] not in judged for row in rows.tolist()])
+            rows, candidates = rows[told], candidates[told]
         chosen = int(np.flatnonzero(rows == target)[0])
         self.world.model.ranker().learn(candidates, chosen, query.context)
         if self.choices is not None:
