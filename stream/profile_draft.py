@@ -25,9 +25,10 @@ Order = tuple[int, str]
 _AFTER_ANY_ID = chr(0x10FFFF) * 2
 """Later than any id, as that character is not printable."""
 
-_NEW = Insertion.NEW  # an enumeration looks its members up each time
+_NEW = Insertion.NEW  # looked up once, as what follows: it is needed for each event
 _touches = msgspec.msgpack.Decoder(Touch)
-_packer = msgspec.msgpack.Encoder()
+_encode = msgspec.msgpack.Encoder().encode
+_Raw = msgspec.Raw
 
 
 class PackedProfile(msgspec.Struct, array_like=True, gc=False):
@@ -90,15 +91,22 @@ class Draft:
         Returns:
             What became of it; how many interactions there were before; and what `predecessors` says of it.
         """
-        order = touch.event_time, touch.event_id
-        if order <= self._last or self._touches is not None or self._may_hold(touch.event_id):
+        event_id, item_id, raw = touch.event_id, touch.item_id, self.raw
+        order = touch.event_time, event_id
+        if order <= self._last or self._touches is not None or event_id in self._added:
             return self._insert_unpacked(touch, size)
+        # An id is found with its length before it. What only looks like it, in another field, costs time, no more.
+        if raw is not None and _encode(event_id) in raw:
+            return self._insert_unpacked(touch, size)
+        led = self._recent
+        led = tuple([one for one in led if one != item_id]) if item_id in led else led[:LOOK_BACK]
+        if touch.type in self._pulling:
+            self._recent = (item_id, *led)
         touches = self._packed.touches
         history = len(touches)
-        led = self._led_to(touch)
-        touches.append(msgspec.Raw(_packer.encode(touch)))
+        touches.append(_Raw(_encode(touch)))
         self._last = order
-        self._added.add(touch.event_id)
+        self._added.add(event_id)
         if history >= size:
             self._drop(touches, history + 1 - size)
         return _NEW, history, led
@@ -114,18 +122,6 @@ class Draft:
     def is_packed(self) -> bool:
         """Whether nothing had to be unpacked, so that it may go on with the next batch."""
         return self._touches is None
-
-    def _may_hold(self, event_id: str) -> bool:
-        # An id is found with its length before it. What only looks like it, in another field, costs time, no more.
-        return event_id in self._added or (self.raw is not None and _packer.encode(event_id) in self.raw)
-
-    def _led_to(self, touch: Touch) -> tuple[str, ...]:
-        """Returns what `predecessors` says, and remembers the item if it was chosen."""
-        led, item_id = self._recent, touch.item_id
-        led = tuple([one for one in led if one != item_id]) if item_id in led else led[:LOOK_BACK]
-        if touch.type in self._pulling:
-            self._recent = (item_id, *led)
-        return led
 
     def _drop(self, touches: list[msgspec.Raw], count: int) -> None:
         """Forgets the oldest."""
