@@ -44,8 +44,6 @@ from domain.topics import INTERACTIONS, ITEM_SIGNALS, USER_PROFILES
 EVENTS, USERS, ITEMS, ROUNDS = 60_000, 2_000, 2_000, 3
 SCALED_EVENTS, SCALED_PARTITIONS = 2 * EVENTS, 8
 OUTPUT = "limit-output"
-WORKER = {"commit_interval_s": 0.2, "session_timeout_s": 6, "fetch_max_wait_ms": 500}
-"""The wait is the default: the 5 ms of other benches on the embedded broker are for single events, and cost polling."""
 APPLIED = "freshet_stream_interactions_total"
 
 
@@ -112,7 +110,7 @@ def _scaled(count: int) -> Taken:
     say(f"{count} worker{'s' * (count > 1)} on {SCALED_PARTITIONS} partitions")
     with deployment(partitions=SCALED_PARTITIONS) as running:
         running.send([], interactions(SCALED_EVENTS, USERS, ITEMS, system_clock()), SCALED_EVENTS)
-        workers = running.workers(count, **WORKER)
+        workers = running.workers(count, commit_interval_s=0.2, session_timeout_s=6)
         running.until(lambda: all(one.counted(APPLIED) for one in workers))
         done = sum(one.counted(APPLIED) for one in workers)
         started, cpu = perf_counter(), sum(cpu_seconds(one.child.pid) for one in workers)
@@ -141,7 +139,7 @@ def _round(running: Deployment) -> tuple[Taken, Taken, Taken, float, float]:
 
 def _worker(running: Deployment) -> tuple[Taken, float]:
     """Returns what the worker took, and how many bytes of profiles it wrote."""
-    worker = running.worker(**WORKER)
+    worker = running.worker(commit_interval_s=0.2, session_timeout_s=6)
     before = running.until(lambda: worker.counted(APPLIED))
     started, cpu = perf_counter(), cpu_seconds(worker.child.pid)
     admin = KafkaAdminClient(**running.settings.kafka_options())
