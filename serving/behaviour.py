@@ -93,7 +93,7 @@ class Behaviour:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Lets the shares that are put within be added up at the end, all at once: it takes half as long."""
+        """Lets the shares that are put within be added up at the end, all at once."""
         self._together = True
         try:
             yield

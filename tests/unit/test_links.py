@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from serving.columns import Ragged
-from serving.links import LATE, LinkTable, Neighbours, _decoded, _encoded
+from serving.links import LinkTable, Neighbours, _decoded, _encoded
 
-ROWS, OTHERS = 5, 3 * LATE
+ROWS, OTHERS = 5, 100
 
 
 def told(neighbours: Neighbours) -> dict[int, float]:
