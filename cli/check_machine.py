@@ -49,7 +49,7 @@ def check_python() -> Finding:
 
 def check_packages() -> Finding:
     """Whether what workers and replicas import is there."""
-    missing = [name for name in SERVER_MODULES if find_spec(name) is None]
+    missing = [name for name in SERVER_MODULES if name not in sys.modules and find_spec(name) is None]
     if missing:
         return wrong("packages", f"missing: {', '.join(missing)}", "pip install 'freshet[server]'")
     return ok("packages", "all that workers and replicas import is installed")
