@@ -268,7 +268,7 @@ class ServingSettings(KafkaSettings):
         description="share of the users whose next choice is looked up in the slate made for them before; 0: none",
     )
     live_meter_per_second: float = Field(
-        5.0, gt=0, le=1000, description="the most slates a second that a replica makes for that"
+        1.0, gt=0, le=1000, description="the most slates a second that a replica makes for that"
     )
     variant: str = Field(
         "default",
