@@ -1,12 +1,13 @@
 """When Python's garbage collector looks for cycles, and at what.
 
-It costs by what a process keeps. With a few objects for each user and item a full look took a tenth of a second and
-more of a replica with 20,000 of each, in the middle of answers, and came again and again; many small ones took a
-quarter of a worker's processor time. Events, records, requests and connections leave no cycles behind: what they leave
-goes by itself.
+It costs by what a process keeps: a full look goes through a few objects for each user and item, in the middle of
+answers and batches, and comes again and again. Events, records, requests and connections leave no cycles behind: what
+they leave goes by itself.
 """
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 RARELY = 1_000
 """A full look comes after so many of the middle generation: in practice never."""
@@ -15,6 +16,16 @@ RARELY = 1_000
 def collect_rarely(after: int) -> None:
     """Lets the collector look at new objects each time `after` more were made than went; 700 is Python's own."""
     gc.set_threshold(after, gc.get_threshold()[1], RARELY)
+
+
+@contextmanager
+def none_collected() -> Iterator[None]:
+    """Keeps the collector away while millions of objects come that stay: it would look through them again and again."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def pass_over_what_is_here() -> None:

@@ -1,7 +1,6 @@
 """Follows the compacted topics: reads them whole, then keeps up. No consumer group, nothing committed."""
 
 import asyncio
-import gc
 import logging
 from collections.abc import Sequence
 from itertools import count
@@ -14,6 +13,7 @@ from aiokafka.errors import KafkaError
 
 from domain.clock import Clock, system_clock
 from domain.errors import BrokerUnavailable, TopicError
+from domain.garbage import none_collected
 from domain.log_reader import Record, read_to_end, reader_options
 from domain.settings import KafkaSettings, ServingSettings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
@@ -32,6 +32,10 @@ times: too few at a time, and under a load of requests, one of which each look l
 
 PART = 10
 """Records applied between two looks at the clock: some 2 ms of signals at most."""
+
+PATIENCE_S = 1.0
+"""Signals that have waited so long are all applied before anything else: only when none are left may a snapshot be
+written, and is it known how current the replica is."""
 
 PROBE_S = 1.0
 """How often the broker is asked for the ends; a replica says `stale` after this and PROBE_TIMEOUT_S at most."""
@@ -140,17 +144,19 @@ class Follower:
         Signals, which are most of the work and come before the profiles of the same events, wait until nothing else
         has come.
         """
-        backlog = Backlog()
+        backlog, begun_s = Backlog(), monotonic()
         while True:
             # Without a bound on the records each fetch comes out whole, and positions stay true.
             fetched = await consumer.getmany(timeout_ms=0 if len(backlog) else 1000)
+            if not len(backlog):
+                begun_s = monotonic()
             for where in sorted(fetched, key=lambda one: one.topic != self._settings.topic(USER_PROFILES)):
                 if where.topic == self._settings.topic(ITEM_SIGNALS):
                     backlog.take(fetched[where])
                 else:
                     await self._in_turns(fetched[where])
             await self._turn(backlog, progress)
-            if backlog.is_full:
+            if backlog.is_full or monotonic() - begun_s > PATIENCE_S:
                 while len(backlog):
                     await self._turn(backlog, progress)
             if not len(backlog):
@@ -159,12 +165,9 @@ class Follower:
     async def _catch_up(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
         started, asked_ms = perf_counter(), self._clock()
         self._model.behaviour.begin_loading()
-        gc.disable()  # it would look through millions of new objects again and again, and find nothing
-        try:
+        with none_collected():
             await read_to_end(consumer, partitions, self._apply)
             await asyncio.to_thread(self._model.behaviour.settle)
-        finally:
-            gc.enable()
         await progress.nothing_in_hand(consumer)
         progress.has_caught_up(asked_ms)
         self.stale = False

@@ -1,7 +1,6 @@
 """When a replica's memory is written and read, and what is said of it."""
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import msgspec
 
 from domain.clock import Clock
+from domain.garbage import none_collected
 from domain.settings import ServingSettings
 from serving import metrics
 from serving.columns import Column
@@ -112,16 +112,13 @@ class Snapshots:
                 await self._writing
 
     async def _restore(self, manifest: files.Manifest) -> None:
-        gc.disable()  # it would look through millions of new objects again and again, and find nothing
-        try:
+        with none_collected():
             folder = self._home / manifest.folder
             index, columns = await asyncio.gather(
                 asyncio.to_thread(self._model.catalogue.index.like, folder / files.INDEX),
                 asyncio.to_thread(files.read, self._home, manifest),
             )
             await self._model.restore(index, columns)
-        finally:
-            gc.enable()
 
     async def _held(self) -> tuple[list[tuple[str, Column]], float]:
         columns: list[tuple[str, Column]] = []
