@@ -23,8 +23,8 @@ from bench.deployment import say
 from bench.made_model import NOW, VERSION, D, restore, vectors
 from bench.memory import memory
 from bench.report import Figure, percentile, report
-from cli.judging.world import LogRecord
 from domain.codecs import pack
+from domain.log_reader import LogRecord
 from domain.profile import Touch, insert, moved_to
 from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES

@@ -22,9 +22,9 @@ import numpy as np
 
 from bench.deployment import say
 from bench.report import Figure, percentile, report
-from cli.judging.world import LogRecord
 from domain.codecs import pack
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.profile import Profile, Touch
 from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES

@@ -9,9 +9,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.report import Figure
 from bench.workload import interactions
-from cli.judging.world import LogRecord
 from domain.codecs import pack
 from domain.interactions import INTERACTION_TYPES
+from domain.log_reader import LogRecord
 from stream.batching import MAX_BATCH
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions

@@ -11,7 +11,7 @@ from kafka import KafkaConsumer, TopicPartition
 from cli import model_store
 from cli.judging.exposed import WINDOW_MS
 from cli.judging.judge import LEARN_TOGETHER
-from cli.judging.world import LogRecord, World
+from cli.judging.world import World
 from cli.kafka_clients import connected
 from cli.learner import Learner
 from cli.letters import STALL_S, WHOLE_FETCHES
@@ -23,6 +23,7 @@ from domain.clock import DAY_MS, system_clock
 from domain.codecs import unpack
 from domain.errors import BrokerUnavailable, DeliveryError, EventError, TopicError
 from domain.interactions import Interaction
+from domain.log_reader import LogRecord
 from domain.records import decode
 from domain.settings import KafkaSettings, ServingSettings
 from domain.topics import EXPOSURES, INTERACTIONS, ITEM_EMBEDDINGS, ITEMS, MODELS, USER_PROFILES, USERS

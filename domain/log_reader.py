@@ -8,6 +8,8 @@ same way.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from domain.settings import KafkaSettings
 
 Headers = Sequence[tuple[str, bytes]]
@@ -30,6 +32,18 @@ class Record(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
     def headers(self) -> Headers: ...  # noqa: D102
+
+
+class LogRecord(msgspec.Struct, frozen=True, gc=False):
+    """A `Record` that holds no more than that: what workers make of Kafka's, and what is made without Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
 
 
 class LogConsumer(Protocol):

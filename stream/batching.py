@@ -14,7 +14,7 @@ with the load. What had to change for it, and why it is sound:
   (`Outbox.flush`). That is the promise "no event is acknowledged before its effects are durable".
 * The thread's consumer tells `Membership` of each heartbeat that Kafka answered well, and when Kafka has put
   this worker out; a first one goes out as soon as partitions are assigned, so that no write waits for it.
-* aiokafka makes a `KafkaRecord` of each record instead of its own, which takes twice the time.
+* aiokafka makes a `LogRecord` of each record instead of its own, which takes twice the time.
 
 Written against faust-streaming 0.15.3 and aiokafka 0.14.0 (pinned); tests/integration/test_batching.py holds it on a
 real broker.
@@ -28,14 +28,13 @@ from itertools import islice
 from typing import Any
 
 import faust
-import msgspec
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaError
 from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from domain.log_reader import Headers, Record
+from domain.log_reader import LogRecord, Record
 from stream.lag import Lag
 from stream.membership import Membership
 from stream.outbox import Outbox
@@ -48,20 +47,8 @@ MAX_BATCH = 8_000
 that a batch touches is written once, so larger ones also write less."""
 
 
-class KafkaRecord(msgspec.Struct, frozen=True, gc=False):
-    """What the worker looks at of a record in Kafka."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-def _record(_: PartitionRecords, place: Any, one: Any) -> KafkaRecord:  # noqa: ANN401 - aiokafka has no types
-    return KafkaRecord(place.topic, place.partition, one.offset, one.timestamp, one.key, one.value, tuple(one.headers))
+def _record(_: PartitionRecords, place: Any, one: Any) -> LogRecord:  # noqa: ANN401 - aiokafka has no types
+    return LogRecord(place.topic, place.partition, one.offset, one.timestamp, one.key, one.value, tuple(one.headers))
 
 
 PartitionRecords._consumer_record = _record  # noqa: SLF001

@@ -1,13 +1,13 @@
 """Short ways to say what a test is about: events, items, records, replicas."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import msgspec
 
 from domain.codecs import pack
 from domain.interactions import INTERACTION_TYPES, Interaction
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.profile import Touch
 from domain.settings import ServingSettings
 from embeddings.encoder import TextEncoder
@@ -18,19 +18,6 @@ from stream.profile_updates import Outcome, Rules, apply_interactions
 
 START_MS = 1_700_000_000_000
 RULES = Rules(INTERACTION_TYPES, 200)
-
-
-@dataclass(frozen=True)
-class LogRecord:
-    """A Kafka record made by hand."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = field(default_factory=tuple)
 
 
 def touch(second: int, item: str = "i", event_id: str | None = None, offset: int = 0, type: str = "click") -> Touch:

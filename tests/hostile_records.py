@@ -8,8 +8,9 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+from domain.log_reader import LogRecord
 from domain.topics import INTERACTIONS, ITEMS, USERS
-from tests.builders import START_MS, LogRecord
+from tests.builders import START_MS
 
 RAW = (  # JSON text that json.dumps would not write, or would write differently
     *("NaN", "-NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e-400", "-0", "-0.0", "00", "0x1F", "1_000", "+1"),

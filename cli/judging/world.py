@@ -1,7 +1,6 @@
 """The event path without Kafka: what a worker would write goes straight to what a replica would read."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from domain.codecs import pack
 from domain.interactions import Interaction
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.models import describe, moved, records_of
 from domain.settings import ServingSettings
 from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
@@ -21,18 +21,6 @@ from serving.query import Query, stored_query
 from serving.read_model import ReadModel
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
-
-
-class LogRecord(NamedTuple):
-    """A record as Kafka would hand it on."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class World:

@@ -8,18 +8,19 @@ import asyncio
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import count
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from domain.errors import EventError
 from domain.interactions import Interaction
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.settings import StreamSettings, load_settings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES, USERS
 from domain.users import UserChange
@@ -29,7 +30,7 @@ from stream.membership import Membership
 from stream.outbox import Effects, Outbox, Write
 from stream.owned_partitions import OwnedPartitions
 from stream.partition_state import PartitionState
-from tests.builders import START_MS, Deployment, LogRecord
+from tests.builders import START_MS, Deployment
 from tests.hostile_records import hostile_records
 
 RECORDS = {INTERACTIONS: 50_000, USERS: 25_000, ITEMS: 25_000}

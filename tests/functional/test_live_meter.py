@@ -2,11 +2,11 @@
 
 import asyncio
 import random
-from dataclasses import replace
 
 import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from prometheus_client import REGISTRY
 
 from cli.judging.judge import Judge
@@ -14,6 +14,7 @@ from cli.judging.log import EventLog
 from cli.judging.world import World
 from domain.interactions import Interaction
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.settings import ServingSettings
 from embeddings.transformer import TransformerEncoder
 from serving import live_meter
@@ -21,7 +22,7 @@ from serving.live_meter import LiveMeter, Means
 from serving.pipeline import recommend
 from serving.query import stored_query
 from stream.profile_updates import apply_interactions
-from tests.builders import RULES, START_MS, Deployment, LogRecord, derived_records, interaction, log_of
+from tests.builders import RULES, START_MS, Deployment, derived_records, interaction, log_of
 
 pytestmark = pytest.mark.anyio
 

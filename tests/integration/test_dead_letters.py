@@ -18,10 +18,10 @@ from cli.kafka_clients import connected
 from cli.main import build
 from cli.replaying import Marks
 from domain.errors import BrokerUnavailable, EventError, MalformedEvent, TopicError, UnknownEventType
+from domain.log_reader import LogRecord
 from domain.settings import KafkaSettings, load_settings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEMS, MARK_HEADER
 from stream.dead_letters import dead_letter
-from tests.builders import LogRecord
 from tests.integration.test_emitter import read_topic
 
 BAD = MalformedEvent("item_id: expected at least 1 character, got ''")

@@ -22,11 +22,12 @@ from cli.replaying import Marks
 from domain.codecs import unpack
 from domain.interactions import Interaction, InteractionType
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.profile import Profile
 from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEMS, MARK_HEADER, TOPICS, USER_PROFILES, USERS
 from stream.topic_admin import create_topics
-from tests.builders import START_MS, LogRecord
+from tests.builders import START_MS
 from tests.conftest import ONE_BROKER
 from tests.hostile_records import hostile_records
 from tests.integration.test_emitter import read_topic

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from cli.judging.exposed import CAP, SLATES, WINDOW_MS, Exposed
-from cli.judging.world import LogRecord, World
+from cli.judging.world import World
 from cli.learner import Learner
 from domain.codecs import pack
 from domain.exposures import ExposedItem, Exposure
 from domain.interactions import Interaction
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.models import describe, moved, records_of
 from domain.settings import ServingSettings
 from tests.builders import START_MS, interaction

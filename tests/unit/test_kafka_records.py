@@ -5,12 +5,13 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.structs import TopicPartition
 
-from stream.batching import KafkaRecord
+import stream.batching  # noqa: F401 - what makes the records so
+from domain.log_reader import LogRecord
 
 UNCOMPRESSED, ZSTD = 0, 4
 
 
-def read(codec: int) -> list[KafkaRecord]:
+def read(codec: int) -> list[LogRecord]:
     builder = DefaultRecordBatchBuilder(2, codec, 0, -1, -1, 0, 1 << 16)
     builder.append(0, 1_000, b"ann", b"{}", [("freshet-merged-from", b"guest"), ("other", b"")])
     builder.append(1, 1_007, None, None, [])
@@ -23,6 +24,6 @@ def test_a_record_is_read_with_all_that_the_worker_looks_at():
     headers = (("freshet-merged-from", b"guest"), ("other", b""))
     for codec in (UNCOMPRESSED, ZSTD):
         assert read(codec) == [
-            KafkaRecord("interactions", 3, 40, 1_000, b"ann", b"{}", headers),
-            KafkaRecord("interactions", 3, 41, 1_007, None, None, ()),
+            LogRecord("interactions", 3, 40, 1_000, b"ann", b"{}", headers),
+            LogRecord("interactions", 3, 41, 1_007, None, None, ()),
         ]

@@ -1,7 +1,7 @@
 """The worker's lag: what waits counts from its arrival until its batch is done, of the partitions it has."""
 
+from domain.log_reader import LogRecord
 from stream.lag import Lag
-from tests.builders import LogRecord
 
 NOW_MS = 1_000_000
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import serving.loading as loading
-from cli.judging.world import LogRecord
 from domain.codecs import pack
+from domain.log_reader import LogRecord
 from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS
 from embeddings.faiss_index import FaissIndex

@@ -8,11 +8,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from domain.errors import MalformedEvent
+from domain.log_reader import LogRecord
 from domain.settings import ServingSettings
 from embeddings.exact_index import ExactIndex
 from serving.models import Models
 from serving.read_model import ReadModel
-from tests.builders import LogRecord
 from tests.unit.test_models import Records, Trainer
 
 

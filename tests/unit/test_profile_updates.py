@@ -2,19 +2,20 @@
 
 import copy
 import random
-from dataclasses import replace
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain.codecs import unpack
 from domain.interactions import INTERACTION_TYPES
+from domain.log_reader import LogRecord
 from domain.profile import Profile
 from learning.signals import LAG_DECAY
 from stream.partition_state import PartitionState
 from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions, sent_on
 from stream.user_changes import apply_user_changes
-from tests.builders import RULES, START_MS, LogRecord, interaction, log_of
+from tests.builders import RULES, START_MS, interaction, log_of
 
 USERS, ITEMS = "abc", "uvwxyz"
 

@@ -9,13 +9,14 @@ import pytest
 
 from cli.replay_plan import read_moment
 from domain.errors import ConfigError
+from domain.log_reader import LogRecord
 from domain.profile import Profile
 from domain.users import UserChange
 from stream.log_spans import in_order_of_arrival
 from stream.partition_state import PartitionState
 from stream.profile_updates import apply_interactions
 from stream.user_changes import apply_user_changes, keep_forgotten
-from tests.builders import RULES, START_MS, LogRecord, interaction, log_of, touch
+from tests.builders import RULES, START_MS, interaction, log_of, touch
 
 
 def made(topic: str, times: Sequence[int]) -> list[LogRecord]:

@@ -13,8 +13,9 @@ import pytest
 from prometheus_client import REGISTRY
 
 from cli.check_snapshot import check_snapshot
-from cli.judging.world import LogRecord, World
+from cli.judging.world import World
 from domain.items import Item
+from domain.log_reader import LogRecord
 from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_EMBEDDINGS, ITEMS, USER_PROFILES
 from embeddings.faiss_index import FaissIndex

@@ -9,6 +9,7 @@ import pytest
 from domain.codecs import pack
 from domain.errors import MalformedEvent
 from domain.items import Item
+from domain.log_reader import LogRecord
 from embeddings.item_embedding import text_hash
 from learning.signals import ItemSignals
 from serving.backlog import Backlog
@@ -17,7 +18,6 @@ from stream.item_embedder import needs_embedding, read_items
 from stream.membership import Membership, NoMember
 from stream.outbox import Write, _by_place
 from stream.owned_partitions import OwnedPartitions
-from tests.builders import LogRecord
 
 
 def item_record(offset: int, item_id: str, item: Item | None, key: str | None = None) -> LogRecord:
