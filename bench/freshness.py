@@ -29,11 +29,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from time import perf_counter, sleep
 
-import numpy as np
 from aiokafka import AIOKafkaConsumer
 from kafka.admin import KafkaAdminClient
 
 from bench.deployment import FETCH_MAX_WAIT_MS, Broker, Deployment, brokers, deployment, say
+from bench.made_model import vectors
 from bench.report import Figure, percentile, report
 from bench.stages import Click, stages
 from bench.workload import interactions, items
@@ -186,11 +186,9 @@ def _beside_hops(name: str, took_ms: list[float], hops: list[float], suffix: str
 def _write_vectors(running: Deployment, catalogue: list[Item]) -> None:
     """Writes a made-up vector for each item, as if the worker had encoded its text."""
     encoder = TransformerEncoder(threads=1)
-    vectors = np.random.default_rng(42).standard_normal((len(catalogue), encoder.dimension), np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     producer = Producer(running.settings, 20, None)
     topic = running.settings.topic(ITEM_EMBEDDINGS)
-    pairs = zip(catalogue, vectors, strict=True)
+    pairs = zip(catalogue, vectors(len(catalogue)), strict=True)
     for item, vector in progress(pairs, "writing", "vectors", len(catalogue)):
         producer.send(topic, item.item_id, pack(from_vector(encoder.version, item.text(), vector)))
     producer.close(60.0)

@@ -29,6 +29,7 @@ from domain.profile import Touch, insert, moved_to
 from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from embeddings.faiss_index import FaissIndex
+from learning.signals import ONCE
 from serving.features import NAMES
 from serving.pipeline import recommend
 from serving.query import stored_query
@@ -105,12 +106,12 @@ def _event_of(model: ReadModel, user: str, number: int, items: int) -> list[LogR
     position = 10 * items + number
     item_id = f"item-{number * 104_729 % items}"
     profile = model.profiles.get(user)
-    share = dict(model.behaviour.shares(model.catalogue.rows[item_id]))[0]
+    share = model.behaviour.shares(model.catalogue.rows[item_id])[0]
     if profile is None:
         raise SystemExit(f"{user} is not there")
     touched = insert(profile, Touch(NOW, f"new-{number}", item_id, "click", None, position), PROFILE_SIZE)[0]
     share.position, share.as_of_ms = position, NOW
-    share.before |= {touch.item_id: 1.0 for touch in touched.touches[-25:]}
+    share.before |= {touch.item_id: ONCE for touch in touched.touches[-25:]}
 
     def record(topic: str, key: str, value: bytes) -> LogRecord:
         return LogRecord(model.settings.topic(topic), 0, number, NOW, key.encode(), value)

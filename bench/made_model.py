@@ -21,7 +21,7 @@ from domain.items import Item
 from domain.profile import Profile, Touch
 from domain.settings import ServingSettings
 from embeddings.faiss_index import FaissIndex
-from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
+from learning.signals import ONCE, POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from serving.catalogue import CATEGORIES_LOOKED_AT, NEVER_MS, TEXT_HASH_BYTES
 from serving.columns import Column, Columns, Ragged
 from serving.read_model import Facts, ReadModel
@@ -123,12 +123,12 @@ def _behaviour(ids: Sequence[str], rng: np.random.Generator, chance: random.Rand
     yield "shares", _again([_shares(ids, chance) for _ in range(DISTINCT)], size)
     for name in ("successors", "predecessors"):
         linked = rng.integers(0, size, (DISTINCT, links)).astype("<i4")
-        yield name, _again([row.tobytes() + np.ones(links, "<f4").tobytes() for row in linked], size)
+        yield name, _again([np.stack([row, np.full(links, ONCE, "<i4")], 1).tobytes() for row in linked], size)
 
 
 def _shares(ids: Sequence[str], chance: random.Random) -> bytes:
     def share(number: int) -> ItemSignals:
-        before = {chance.choice(ids): 1.0 for _ in range(BEFORE)}
+        before = {chance.choice(ids): ONCE for _ in range(BEFORE)}
         stages = [1.0] * len(STAGES)
         return ItemSignals(number, NOW - DAY_MS, NOW, [1.5] * len(POPULARITY_HALF_LIVES_DAYS), stages, before)
 

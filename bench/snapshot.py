@@ -30,7 +30,7 @@ from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
-from learning.signals import ItemSignals
+from learning.signals import ONCE, ItemSignals
 from serving.read_model import ReadModel
 from serving.snapshot.place import Origin, Place
 from serving.snapshot.snapshots import Snapshots
@@ -93,7 +93,7 @@ def records_of(model: ReadModel, start: int, end: int, count: int) -> Iterator[L
         yield record(ITEMS, 0, key, msgspec.json.encode(item))
         yield record(ITEM_EMBEDDINGS, 0, key, pack(from_vector("v", "text", vector)))
         for partition in range(PARTITIONS):
-            before = {f"item-{chance.randrange(count)}": 1.0 for _ in range(BEFORE)}
+            before = {f"item-{chance.randrange(count)}": ONCE for _ in range(BEFORE)}
             share = ItemSignals(number, NOW, NOW + number, [1.0 + number] * 5, [1.0] * 10, before)
             yield record(ITEM_SIGNALS, partition, key, pack(share))
         touches = tuple(

@@ -2,20 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import compress
-from operator import ne
 
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
+from domain.codecs import pack, unpack
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
-from serving.links import LinkTable, Neighbours
+from serving.links import Changes, LinkTable
 from serving.loading import HALF_LIVES_DAYS, Loading
-from serving.shares import RowShares, Shares
+from serving.shares import NO_SHARE, Share, Shares, share_of
 from serving.trending import Trending
 
 NEVER_TOUCHED_MS = -1
@@ -36,10 +35,10 @@ class Behaviour:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._shares = Shares()
+        self._shares = Shares(catalogue.rows_of)
         self._loading: Loading | None = None
         self._changes = 0
-        self._due: dict[int, dict[str, None]] = {}  # rows to add up, with the predecessors whose weight changed
+        self._due: dict[int, None] = {}  # rows whose counts to add up
         self._together = False
         self._trending = Trending(catalogue)
         self._successors = LinkTable()
@@ -49,6 +48,7 @@ class Behaviour:
         self.stages = np.full((len(STAGES), FIRST_CAPACITY), -np.inf)
         self.first_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
         self.last_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
+        self._weights = np.zeros(FIRST_CAPACITY, np.int32)
         catalogue.when_grown.append(self._grow)
 
     def begin_loading(self) -> None:
@@ -66,28 +66,32 @@ class Behaviour:
         self.popularity[:, sums.rows], self.stages[:, sums.rows] = np.split(sums.logs.T, [len(self.popularity)])
         self.first_ms[sums.rows], self.last_ms[sums.rows] = sums.first_ms, sums.last_ms
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
-        self._shares = Shares(sums.shares)
+        self._shares = Shares(self._catalogue.rows_of, sums.shares)
         self._successors, self._predecessors = LinkTable(sums.successors), LinkTable(sums.predecessors)
         self._changes += 1
         self._loading = None
 
-    def put(self, item_id: str, partition: int, share: ItemSignals | None, raw: bytes | None = None) -> None:
+    def put(self, item_id: str, partition: int, signals: ItemSignals | None, raw: bytes | None = None) -> None:
         """Takes one partition's share of an item's signals, and its encoded form where that is at hand.
 
         A share older than the one held is left out.
         """
         row = self._catalogue.row(item_id)
-        if self._loading is not None and share is not None and raw is not None:
-            self._loading.put(row, partition, share, raw, self._catalogue.rows_of(share.before))
+        if self._loading is not None and signals is not None and raw is not None:
+            self._loading.put(row, partition, signals, raw, self._catalogue.rows_of(signals.before))
             return
         self.settle()
-        before = self._shares.of(row).get(partition)
-        if share is not None and before is not None and share.position < before.position:
+        held = self._shares.of(row).get(partition)
+        if signals is not None and held is not None and signals.position < held.position:
             return
+        before = held or NO_SHARE
         self._changes += 1
+        share = None
+        if signals is not None:
+            share = share_of(signals, raw or pack(signals), self._catalogue.rows_of, before)
         self._shares.put(row, partition, share)
-        changed = _changed(before.before if before else {}, share.before if share else {})
-        self._due.setdefault(row, {}).update(dict.fromkeys(changed))
+        self._link(row, before, share or NO_SHARE)
+        self._due[row] = None
         if not self._together:
             self._sum_due()
 
@@ -101,13 +105,17 @@ class Behaviour:
             self._together = False
             self._sum_due()
 
-    def successors(self, row: int) -> Neighbours:
-        """Returns the items that users touched after this one: rows (M,) and weights (M,), unordered."""
-        return self._successors.of(row)
+    def successors(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
+        """Returns what users touched after each of some items, in hundredths.
 
-    def predecessors(self, row: int) -> Neighbours:
-        """Returns the items that users touched before this one, likewise."""
-        return self._predecessors.of(row)
+        Changes (C, 2) of the links of one item after the other: what an item's changes to the same row add up to is the
+        weight. And how many changes each item has, (len(rows),).
+        """
+        return self._successors.of(rows)
+
+    def predecessors(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
+        """Returns what users touched before each of some items, likewise."""
+        return self._predecessors.of(rows)
 
     def heads(self, stage: int, limit: int) -> list[NDArray[np.int64]]:
         """Returns the most popular rows: at this stage of a history, then by each half life."""
@@ -133,9 +141,9 @@ class Behaviour:
         )
         return counts
 
-    def shares(self, row: int) -> RowShares:
+    def shares(self, row: int) -> dict[int, ItemSignals]:
         """The shares of a row by partition; for the state hash."""
-        return self._shares.of(row)
+        return {partition: unpack(raw, ItemSignals) for partition, raw in self._shares.encoded(row).items()}
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs, step by step; nothing may be put in between."""
@@ -158,7 +166,7 @@ class Behaviour:
             for at, row in enumerate(values):
                 row[:size] = columns.array(f"{name}-{at}")
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
-        self._shares = Shares(columns.strings("shares"))
+        self._shares = Shares(self._catalogue.rows_of, columns.strings("shares"))
         self._successors = LinkTable(columns.strings("successors"))
         self._predecessors = LinkTable(columns.strings("predecessors"))
 
@@ -169,26 +177,24 @@ class Behaviour:
         # By partition, so that every replica adds in one order.
         shares = {row: [share for _, share in sorted(self._shares.of(row).items())] for row in due}
         self._sum_counts({row: some for row, some in shares.items() if some})
-        for row, changed in due.items():
-            if not shares[row]:
+        for row, some in shares.items():
+            if not some:
                 self._forget_counts(row)
-            self._sum_links(row, [*changed], [share.before for share in shares[row]])
 
-    def _sum_counts(self, shares: dict[int, list[ItemSignals]]) -> None:
+    def _sum_counts(self, shares: dict[int, list[Share]]) -> None:
         if not shares:
             return
         rows, every = [*shares], [share for some in shares.values() for share in some]
         starts = np.cumsum([0, *map(len, shares.values())])[:-1]
         as_of_ms = np.array([share.as_of_ms for share in every])
         with np.errstate(divide="ignore"):
-            logs = np.log2([share.counts + share.stages for share in every])
+            logs = np.log2([share.counts for share in every])
         sums = np.logaddexp2.reduceat(logs + as_of_ms[:, None] / DAY_MS / HALF_LIVES_DAYS, starts)
         self.first_ms[rows] = np.minimum.reduceat([share.first_ms for share in every], starts)
         self.last_ms[rows] = np.maximum.reduceat(as_of_ms, starts)
         self.popularity[:, rows], self.stages[:, rows] = np.split(sums.T, [len(self.popularity)])
-        for row, values in zip(rows, sums.tolist(), strict=True):
-            for head, value in zip(self._heads, values, strict=True):
-                head.put(row, value)
+        for at, which in np.argwhere(sums > [head.floor for head in self._heads]).tolist():
+            self._heads[which].put(rows[at], float(sums[at, which]))
 
     def _forget_counts(self, row: int) -> None:
         self.first_ms[row] = self.last_ms[row] = NEVER_TOUCHED_MS
@@ -197,16 +203,22 @@ class Behaviour:
             head.drop(row)
         self._catalogue.changed.add(row)
 
-    def _sum_links(self, row: int, changed: Sequence[str], shares: list[dict[str, float]]) -> None:
-        if not changed:
-            return
-        # Summed afresh, not by differences: those would drift, and two replicas would differ.
-        each = [[share.get(item_id, 0.0) for item_id in changed] for share in shares]
-        weights = [sum(of_each, 0.0) for of_each in zip(*each, strict=True)] or [0.0] * len(changed)
-        earlier = self._catalogue.rows_of(changed)
-        self._predecessors.put_all(row, dict(zip(earlier, weights, strict=True)))
-        for one, weight in zip(earlier, weights, strict=True):
-            self._successors.put(one, row, weight)
+    def _link(self, row: int, before: Share, share: Share) -> None:
+        """Notes by how much the weight of each predecessor of a row has changed."""
+        weights = self._weights  # of `before` by row, and nothing between calls
+        weights[before.earlier] = before.weights
+        by = share.weights - weights[share.earlier]
+        weights[share.earlier] = 0
+        gone = weights[before.earlier]  # but for those that are predecessors still
+        weights[before.earlier] = 0
+        moved, left = np.flatnonzero(by), np.flatnonzero(gone)
+        changes = np.empty((len(moved) + len(left), 2), np.int32)
+        changes[: len(moved), 0], changes[: len(moved), 1] = share.earlier[moved], by[moved]
+        changes[len(moved) :, 0], changes[len(moved) :, 1] = before.earlier[left], -gone[left]
+        self._predecessors.add(row, changes)
+        earlier = changes[:, 0].tolist()
+        changes[:, 0] = row
+        self._successors.add_each(earlier, changes)
 
     def _grow(self, capacity: int) -> None:
         for name in ("popularity", "stages", "first_ms", "last_ms"):
@@ -214,11 +226,4 @@ class Behaviour:
             empty = -np.inf if old.dtype.kind == "f" else NEVER_TOUCHED_MS
             added = np.full((*old.shape[:-1], capacity - old.shape[-1]), empty, old.dtype)
             setattr(self, name, np.concatenate([old, added], axis=-1))
-
-
-def _changed(before: dict[str, float], after: dict[str, float]) -> list[str]:
-    """Returns the ids whose weight is not the same in both."""
-    changed = [*compress(after, map(ne, map(before.get, after), after.values()))]
-    if not before.keys() <= after.keys():
-        changed += [item_id for item_id in before if item_id not in after]
-    return changed
+        self._weights = np.zeros(capacity, np.int32)

@@ -1,13 +1,13 @@
 """What a user's recent items lead to: co-visitation over several horizons, forward and backward."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.links import Neighbours
+from learning.signals import ONCE
+from serving.links import Changes
 from serving.numbering import Numbering, Rows
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ TASTE, SITTING, LAST = range(3)
 LIFT = 0.7
 """Strengths are also divided by popularity to this power, or what everybody touches leads to everything."""
 
-_DECAYS = [decay ** np.arange(length) for decay, length in HORIZONS]
+_DECAYS = [decay ** np.arange(length) / ONCE for decay, length in HORIZONS]
 
 
 class Links(NamedTuple):
-    """Links of the recent items one after the other: (L,) rows, weights, and how many items back each begins."""
+    """Changes of the links of the recent items, one after the other: (C,) rows, how much, and how many items back."""
 
     rows: Rows
-    weights: NDArray[np.float32]
+    weights: NDArray[np.int32]
     lags: Rows
 
 
@@ -74,17 +74,14 @@ def covisits(query: "Query") -> Covisits:
     """Adds up what the recent items say; nothing for a user without a history."""
     behaviour, numbering = query.model.behaviour, query.model.catalogue.numbering
     recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
-    after, before = (_in_one([of(row) for row in recent]) for of in (behaviour.successors, behaviour.predecessors))
+    after, before = (_links(*of(recent)) for of in (behaviour.successors, behaviour.predecessors))
     rows = np.sort(numbering.distinct(np.concatenate([after.rows, before.rows])))
     sums = [_summed(links, numbering.places(rows, links.rows), len(rows)) for links in (after, before)]
     return Covisits(rows, sums[0], sums[1], (after, before))
 
 
-def _in_one(links: Sequence[Neighbours]) -> Links:
-    if not links:
-        return Links(np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
-    rows, weights = (np.concatenate(part) for part in zip(*links, strict=True))
-    return Links(rows, weights, np.repeat(np.arange(len(links)), [len(one) for one, _ in links]))
+def _links(changes: Changes, counts: Rows) -> Links:
+    return Links(changes[:, 0].astype(np.int64), changes[:, 1], np.repeat(np.arange(len(counts)), counts))
 
 
 def _summed(links: Links, places: Rows, size: int) -> NDArray[np.float32]:

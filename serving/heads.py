@@ -8,13 +8,17 @@ KEPT = 500
 
 
 class Head:
-    """The rows with the highest values. Values may only rise, as decayed counts at a common moment do."""
+    """The rows with the highest values. Values may only rise, as decayed counts at a common moment do.
+
+    Attributes:
+        floor: what is not above it is not looked at.
+    """
 
     def __init__(self) -> None:
         self._places: dict[int, int] = {}
         self._rows = np.zeros(2 * KEPT, np.int64)
         self._values = np.full(2 * KEPT, -np.inf)
-        self._floor = -np.inf
+        self.floor = -np.inf
         self._top: NDArray[np.int64] | None = None
 
     @classmethod
@@ -27,14 +31,14 @@ class Head:
         for row in rows.tolist():
             head.put(row, float(values[row]))
         if len(rows) == KEPT:
-            head._floor = float(values[rows].min())
+            head.floor = float(values[rows].min())
         return head
 
     def put(self, row: int, value: float) -> None:
         """Takes a row's new value."""
         place = self._places.get(row)
         if place is None:
-            if value <= self._floor:
+            if value <= self.floor:
                 return
             if len(self._places) == len(self._rows):
                 self._shrink()
@@ -63,4 +67,4 @@ class Head:
         rows, values = self._rows[kept], self._values[kept]
         self._places = {int(row): place for place, row in enumerate(rows)}
         self._rows[:KEPT], self._values[:KEPT] = rows, values
-        self._floor = float(values[-1])
+        self.floor = float(values[-1])

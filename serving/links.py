@@ -1,100 +1,61 @@
-"""Weighted links from each item to others, as arrays that are changed in place."""
+"""Weighted links from each row to others, kept as what was added to them: pairs of a row and a change of its weight.
 
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+A change goes to the end of a byte string, wherever its link lies, and the changes of a link add up to its weight.
+Weights are whole numbers, so the sum is the same in whatever order they came. Now and then the changes of a row are
+summed, so that a row stays at most some two times as long as its links.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.columns import NOTHING, Ragged
 
-Neighbours = tuple[NDArray[np.int64], NDArray[np.float32]]
+Changes = NDArray[np.int32]
+"""(C, 2): rows, and what is added to the weights of the links to them."""
 
-Kind = TypeVar("Kind", bound=np.generic)
+PAIR = 8
+"""Bytes of one change."""
 
-FIRST_LINKS = 4
+ROOM = 64
+"""A row's changes are summed when it has twice as many as links, and so many more."""
 
-
-class Links:
-    """The items that one item leads to. A link that is taken away keeps its place with weight 0."""
-
-    __slots__ = ("_places", "_rows", "_weights", "era")
-
-    def __init__(self, era: int = 0, capacity: int = FIRST_LINKS) -> None:
-        self.era = era
-        self._places: dict[int, int] = {}
-        self._rows = np.zeros(capacity, np.int64)
-        self._weights = np.zeros(capacity, np.float32)
-
-    @classmethod
-    def of(cls, neighbours: Neighbours, era: int) -> "Links":
-        """Returns links of one's own to these rows."""
-        rows, weights = neighbours
-        count = len(rows)
-        links = cls(era, FIRST_LINKS + count * 5 // 4)  # with room, as it is going to change
-        links._places = dict(zip(rows.tolist(), range(count), strict=True))
-        links._rows[:count], links._weights[:count] = rows, weights
-        return links
-
-    def put(self, row: int, weight: float) -> None:
-        """Sets the weight of the link to a row."""
-        place = self._places.get(row)
-        if place is None:
-            place = len(self._places)
-            self._reserve(place + 1)
-            self._places[row] = place
-            self._rows[place] = row
-        self._weights[place] = weight
-
-    def put_all(self, weights: Mapping[int, float]) -> None:
-        """Sets the weights of the links to some rows."""
-        new = [row for row in weights if row not in self._places]
-        if new:
-            count, end = len(self._places), len(self._places) + len(new)
-            self._reserve(end)
-            self._places.update(zip(new, range(count, end), strict=True))
-            self._rows[count:end] = new
-        self._weights[[*map(self._places.__getitem__, weights)]] = [*weights.values()]
-
-    def _reserve(self, count: int) -> None:
-        if count > len(self._rows):
-            capacity = max(count, 2 * len(self._rows))
-            self._rows, self._weights = _grown(self._rows, capacity), _grown(self._weights, capacity)
-
-    def arrays(self) -> Neighbours:
-        """Returns rows (M,) and weights (M,) >= 0, unordered; views that the next `put` may change."""
-        count = len(self._places)
-        return self._rows[:count], self._weights[:count]
+HIGHEST = 2**31 - 1
 
 
-NO_LINKS = Links().arrays()
+class _Links(bytearray):
+    """The changes of one row."""
+
+    __slots__ = ("era", "sum_at")
+    era: int
+    sum_at: int
 
 
 class LinkTable:
-    """The links of each row. What a snapshot brought stays encoded until it is changed.
+    """The links of each row. What a snapshot brought stays in its file until it is changed.
 
     A snapshot of it costs a copy of one dictionary: links that it holds are copied before they change.
     """
 
     def __init__(self, saved: Ragged = NOTHING) -> None:
         self._saved = saved
-        self._links: dict[int, Links] = {}
+        self._links: dict[int, _Links] = {}
         self._era = 0
 
-    def put(self, row: int, other: int, weight: float) -> None:
-        """Sets the weight of the link from a row to another."""
-        self._own(row).put(other, weight)
+    def add(self, row: int, changes: Changes) -> None:
+        """Adds changes to the links of a row."""
+        self._add([(row, changes.tobytes())])
 
-    def put_all(self, row: int, weights: Mapping[int, float]) -> None:
-        """Sets the weights of the links from a row to others."""
-        self._own(row).put_all(weights)
+    def add_each(self, rows: Iterable[int], changes: Changes) -> None:
+        """Adds one change to the links of each row."""
+        raw = changes.tobytes()
+        self._add(zip(rows, [raw[start : start + PAIR] for start in range(0, len(raw), PAIR)], strict=True))
 
-    def of(self, row: int) -> Neighbours:
-        """Returns where a row leads to: rows (M,) and weights (M,), unordered."""
-        links = self._links.get(row)
-        if links is not None:
-            return links.arrays()
-        return _decoded(self._saved[row]) if row < len(self._saved) else NO_LINKS
+    def of(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
+        """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),)."""
+        raw = [self._raw(row) for row in rows]
+        return changes_of(b"".join(raw)), np.fromiter(map(len, raw), np.int64, len(raw)) // PAIR
 
     def frozen(self) -> Callable[[int], bytes]:
         """Returns what gives the links of a row, encoded, as they are now, whatever changes later."""
@@ -104,31 +65,43 @@ class LinkTable:
         def encoded(row: int) -> bytes:
             own = links.get(row)
             if own is not None:
-                return _encoded(own.arrays())
+                return summed(own)
             return saved[row] if row < len(saved) else b""
 
         return encoded
 
-    def _own(self, row: int) -> Links:
+    def _add(self, changes: Iterable[tuple[int, bytes]]) -> None:
+        for row, raw in changes:
+            links = self._links.get(row)
+            if links is None or links.era != self._era:
+                links = self._links[row] = _links(self._raw(row), self._era)
+            links += raw
+            if len(links) >= links.sum_at:
+                self._links[row] = _links(summed(links), self._era)
+
+    def _raw(self, row: int) -> bytes | bytearray:
         links = self._links.get(row)
-        if links is None or links.era != self._era:
-            links = self._links[row] = Links.of(self.of(row), self._era)
-        return links
+        if links is not None:
+            return links
+        return self._saved[row] if row < len(self._saved) else b""
 
 
-def _grown(old: NDArray[Kind], capacity: int) -> NDArray[Kind]:
-    new = np.zeros(capacity, old.dtype)
-    new[: len(old)] = old
-    return new
+def changes_of(raw: bytes) -> Changes:
+    """Returns the changes that bytes hold."""
+    return np.frombuffer(raw, "<i4").reshape(-1, 2)
 
 
-def _encoded(neighbours: Neighbours) -> bytes:
-    rows, weights = neighbours
-    kept = weights > 0
-    return rows[kept].astype("<i4").tobytes() + weights[kept].astype("<f4").tobytes()
+def summed(raw: bytes | bytearray) -> bytes:
+    """Returns one change for each link, by row; links whose changes add up to nothing are left out."""
+    changes = changes_of(bytes(raw))
+    rows, places = np.unique(changes[:, 0], return_inverse=True)
+    weights = np.bincount(places, changes[:, 1], len(rows))
+    pairs = np.stack([rows, np.minimum(weights, HIGHEST).astype("<i4")], axis=1)
+    kept: Changes = pairs[weights != 0]
+    return kept.tobytes()
 
 
-def _decoded(raw: bytes) -> Neighbours:
-    count = len(raw) // 8
-    weights = np.frombuffer(raw, "<f4", count, 4 * count).astype(np.float32, copy=False)
-    return np.frombuffer(raw, "<i4", count).astype(np.int64), weights
+def _links(raw: bytes | bytearray, era: int) -> _Links:
+    links = _Links(raw)
+    links.era, links.sum_at = era, 2 * len(raw) + ROOM * PAIR
+    return links

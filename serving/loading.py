@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from domain.clock import DAY_MS
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
 from serving.columns import Ragged
+from serving.links import HIGHEST, PAIR
 
 LOOK_EVERY = 500_000
 """Shares put down between two looks at which are outdated: a log that is not compacted yet holds many of each item."""
@@ -58,7 +59,7 @@ class Loading:
     def __init__(self) -> None:
         self._numbers = array("q")  # of each share _NUMBERS, one after the other
         self._counts = array("d")
-        self._earlier, self._weights = array("i"), array("d")
+        self._earlier, self._weights = array("i"), array("q")
         self._raw: list[bytes] = []
         self._look_at = LOOK_EVERY
 
@@ -83,7 +84,7 @@ class Loading:
         with np.errstate(divide="ignore"):
             logs = np.log2(logs) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
         later = np.repeat(numbers["row"], numbers["links"])
-        earlier, weights = np.frombuffer(self._earlier, np.int32), np.frombuffer(self._weights)
+        earlier, weights = np.frombuffer(self._earlier, np.int32), np.frombuffer(self._weights, np.int64)
         return Sums(
             rows,
             np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],
@@ -111,7 +112,7 @@ class Loading:
         links = _ranges(np.cumsum(lengths) - lengths, lengths, kept)
         self._counts = _column(np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))[kept], "d")
         self._earlier = _column(np.frombuffer(self._earlier, np.int32)[links], "i")
-        self._weights = _column(np.frombuffer(self._weights)[links], "d")
+        self._weights = _column(np.frombuffer(self._weights, np.int64)[links], "q")
         self._numbers = _column(np.frombuffer(self._numbers, np.int64).reshape(-1, len(_NUMBERS))[kept], "q")
         self._raw = [self._raw[at] for at in kept.tolist()]
 
@@ -151,15 +152,10 @@ def _linked(source: Array, target: Array, weights: Array, size: int) -> tuple[Ar
     new = np.ones(len(source), np.bool_)
     new[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
     first = np.flatnonzero(new)
-    sums = np.add.reduceat(weights, first).astype("<f4") if len(first) else np.zeros(0, "<f4")
-    source, target = source[first][sums > 0], target[first][sums > 0].astype("<i4")
-    counts = np.bincount(source, minlength=size)
-    starts = np.cumsum(counts) - counts
-    places = np.arange(len(source)) + starts[source]  # a row's targets, then its weights, then the next row's
-    block = np.empty(2 * len(source), "<i4")
-    block[places] = target
-    block[places + counts[source]] = sums[sums > 0].view("<i4")
-    return 8 * counts, block.tobytes()
+    sums = np.add.reduceat(weights, first) if len(first) else weights
+    source, target = source[first][sums > 0], target[first][sums > 0]
+    pairs = np.stack([target, np.minimum(sums[sums > 0], HIGHEST)], axis=1).astype("<i4")
+    return PAIR * np.bincount(source, minlength=size), pairs.tobytes()
 
 
 def _order(first: Array, second: Array) -> Array:

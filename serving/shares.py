@@ -1,31 +1,95 @@
 """The partitions' shares of each item's signals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from domain.codecs import pack, unpack
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.codecs import FORMAT, pack, unpack
 from learning.signals import ItemSignals
 from serving.columns import NOTHING, Ragged
 
-RowShares = dict[int, ItemSignals]
+_AT_MOST = 2**30
+"""Weights above count as this: some ten million times that users touched one item after another."""
+
+_NO_LINKS = np.empty(0, np.int32)
+
+
+class Share(msgspec.Struct, frozen=True, gc=False):
+    """What a replica adds up of a partition's share, and the share as it was written.
+
+    Attributes:
+        counts: by half life, then by stage.
+        earlier, weights: (L,) int32, the rows of the predecessors, each once, and their weights.
+        named: a hash of the predecessors' ids.
+    """
+
+    position: int = -1
+    first_ms: int = 0
+    as_of_ms: int = 0
+    counts: Sequence[float] = ()
+    earlier: NDArray[np.int32] = _NO_LINKS
+    weights: NDArray[np.int32] = _NO_LINKS
+    named: int = 0
+    raw: bytes = b""
+
+
+NO_SHARE = Share()
+RowShares = dict[int, Share]
 """By partition; never changed in place."""
+
+
+def share_of(
+    signals: ItemSignals, raw: bytes, rows_of: Callable[[Sequence[str]], list[int]], before: Share = NO_SHARE
+) -> Share:
+    """Returns the share that signals are, given encoded as well.
+
+    A worker puts new predecessors behind those of the share before, so most mostly come first again: to compare their
+    ids all at once takes a tenth of the time that looking each up does.
+    """
+    ids, known = [*signals.before], len(before.earlier)
+    if known and hash(tuple(ids[:known])) == before.named:
+        earlier = np.concatenate([before.earlier, np.array(rows_of(ids[known:]), np.int32)])
+    else:
+        earlier = np.array(rows_of(ids), np.int32)
+    return Share(
+        signals.position,
+        signals.first_ms,
+        signals.as_of_ms,
+        signals.counts + signals.stages,
+        earlier,
+        np.minimum(np.fromiter(signals.before.values(), np.int64, len(ids)), _AT_MOST).astype(np.int32),
+        hash(tuple(ids)),
+        raw,
+    )
 
 
 class Shares:
     """Shares by row and partition. What a snapshot brought stays encoded until it is asked for."""
 
-    def __init__(self, saved: Ragged = NOTHING) -> None:
+    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], saved: Ragged = NOTHING) -> None:
+        """Takes what gives the rows of ids, and what a snapshot brought."""
+        self._rows_of = rows_of
         self._saved = saved
         self._rows: dict[int, RowShares] = {}
 
     def of(self, row: int) -> RowShares:
         """Returns the shares of a row by partition; empty if there are none."""
         held = self._rows.get(row)
-        if held is None and row < len(self._saved):
-            raw = self._saved[row]
-            held = unpack(raw, RowShares) if raw else {}
-        return held or {}
+        if held is None:
+            held = {one: self._decoded(raw) for one, raw in self.encoded(row).items()}
+        return held
 
-    def put(self, row: int, partition: int, share: ItemSignals | None) -> None:
+    def encoded(self, row: int) -> dict[int, bytes]:
+        """Returns the same as they were written: each an `ItemSignals`."""
+        held = self._rows.get(row)
+        if held is not None:
+            return {one: share.raw for one, share in held.items()}
+        raw = self._saved[row] if row < len(self._saved) else b""
+        return {one: FORMAT + bytes(rest) for one, rest in unpack(raw, dict[int, msgspec.Raw]).items()} if raw else {}
+
+    def put(self, row: int, partition: int, share: Share | None) -> None:
         """Takes a share; None takes it away."""
         held = {one: other for one, other in self.of(row).items() if one != partition}
         if share is not None:
@@ -39,7 +103,13 @@ class Shares:
         def encoded(row: int) -> bytes:
             held = rows.get(row)
             if held is not None:
-                return pack(held) if held else b""
+                return (
+                    pack({one: msgspec.Raw(share.raw[len(FORMAT) :]) for one, share in held.items()}) if held else b""
+                )
             return saved[row] if row < len(saved) else b""
 
         return encoded
+
+    def _decoded(self, raw: bytes) -> Share:
+        signals = unpack(raw, ItemSignals)
+        return share_of(signals, raw, self._rows_of)

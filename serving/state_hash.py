@@ -1,7 +1,7 @@
 """One hash for each state that is derived from the topics, to tell whether two runs came to the same.
 
 Log coordinates (offsets, arrival times) are left out: a producer that sent an event twice moves them, and
-means nothing by it. Sums of decayed weights are rounded to six digits: where partitions interleave
+means nothing by it. Decayed counts are rounded to six digits: where partitions interleave
 differently the last bits may differ. Of an embedding counts which text it was made of, and by which model: a
 vector's own third digit depends on what went through the encoder together with it.
 """
@@ -51,11 +51,7 @@ def _told(profile: Profile | None) -> tuple[object, ...] | None:
 def _told_of(share: ItemSignals) -> tuple[object, ...]:
     """What a share says, without how far its owner has read."""
     counts = [_short(one) for one in share.counts + share.stages]
-    return share.first_ms, share.as_of_ms, counts, _rounded(share.before)
-
-
-def _rounded(weights: dict[str, float]) -> list[tuple[str, str]]:
-    return sorted((item_id, _short(weight)) for item_id, weight in weights.items())
+    return share.first_ms, share.as_of_ms, counts, sorted(share.before.items())
 
 
 def _short(value: float) -> str:

@@ -6,7 +6,7 @@ from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, S
 from serving.read_model import ReadModel
 from serving.snapshot.place import Fault, Place
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Told(msgspec.Struct, frozen=True):

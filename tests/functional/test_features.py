@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from domain.items import Item
+from learning.signals import ONCE
 from serving.covisits import HORIZONS
 from serving.features import FAMILIES, NAMES, matrix
 from serving.numbering import Numbering
@@ -140,7 +141,7 @@ def test_covisits_are_the_sums_over_all_links_of_the_recent_items(deployment):
         for column, (decay, length) in enumerate(HORIZONS):
             plain = np.zeros(len(rows))
             for lag, at in enumerate(query.recent[:length]):
-                near, weights = links(int(query.rows[at]))
-                np.add.at(plain, near, decay**lag * weights)
+                changes, _ = links([int(query.rows[at])])
+                np.add.at(plain, changes[:, 0], decay**lag * changes[:, 1] / ONCE)
             assert strengths[:, column] == pytest.approx(plain, rel=1e-6)
             assert plain.any()

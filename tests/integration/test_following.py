@@ -156,7 +156,7 @@ def test_a_profile_does_not_wait_for_the_signals_that_came_before_it(
     replica, count = Replica(loop, overrides, tmp_path), 2_000
     until(lambda: replica.model.live)
     producer, model = Producer(settings, 0, None), replica.model
-    before = {f"earlier-{n}": 1.0 for n in range(400)}  # a millisecond of work each
+    before = {f"earlier-{n}": 100 for n in range(400)}  # a millisecond of work each
     for n in range(count):
         producer.send(settings.topic(ITEM_SIGNALS), f"i{n}", pack(ItemSignals(n, before=before)))
     producer.send(settings.topic(USER_PROFILES), "ann", pack(Profile((), 1)))

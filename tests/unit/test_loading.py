@@ -13,6 +13,7 @@ from domain.topics import ITEM_SIGNALS
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
+from serving.links import changes_of, summed
 from serving.read_model import ReadModel
 from serving.state_hash import state_hashes
 
@@ -27,7 +28,7 @@ def shares(count: int, seed: int = 1, partitions: Sequence[int] = PARTITIONS) ->
 
 
 def one_share(chance: np.random.Generator, partition: int, at: int) -> LogRecord:
-    before = {f"i{chance.integers(ITEMS)}": float(chance.random()) for _ in range(chance.integers(0, 9))}
+    before = {f"i{chance.integers(ITEMS)}": int(chance.integers(1, 300)) for _ in range(chance.integers(0, 9))}
     counts = [float(one) for one in chance.random(len(POPULARITY_HALF_LIVES_DAYS)) * 5]
     stages = [float(one) for one in chance.integers(0, 2, len(STAGES))]
     first = int(chance.integers(0, 50)) * DAY_MS
@@ -58,9 +59,9 @@ def told(model: ReadModel) -> dict[str, object]:
     """What a model's behaviour says, by the items' ids: their rows are given out in another order."""
     ids, behaviour, found = model.catalogue.ids, model.behaviour, {}
     for item_id, row in model.catalogue.rows.items():
-        links = [behaviour.successors(row), behaviour.predecessors(row)]
+        links = [of([row])[0] for of in (behaviour.successors, behaviour.predecessors)]
         found[item_id] = (
-            [{ids[to]: round(float(w), 5) for to, w in zip(*one, strict=True) if w > 0} for one in links],
+            [{ids[to]: by for to, by in changes_of(summed(one.tobytes())).tolist()} for one in links],
             behaviour.popularity[:, row].round(9).tolist(),
             behaviour.stages[:, row].round(9).tolist(),
             (int(behaviour.first_ms[row]), int(behaviour.last_ms[row])),

@@ -11,7 +11,7 @@ from domain.codecs import unpack
 from domain.interactions import INTERACTION_TYPES
 from domain.log_reader import LogRecord
 from domain.profile import Profile
-from learning.signals import LAG_DECAY
+from learning.signals import LAG_DECAY, ONCE
 from stream.partition_state import PartitionState
 from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions, sent_on
 from stream.user_changes import apply_user_changes
@@ -133,7 +133,7 @@ def test_what_cannot_be_used_is_refused_with_its_reason_and_harms_nothing_else()
 def test_co_visitation_runs_from_what_came_before_to_what_came_after():
     state = undisturbed(log_of([interaction("a", item, at) for at, item in enumerate("uvw")]))
     assert state.signals["u"].before == {}
-    assert state.signals["w"].before == pytest.approx({"v": 1.0, "u": LAG_DECAY})
+    assert state.signals["w"].before == {"v": ONCE, "u": round(ONCE * LAG_DECAY)}
 
 
 def test_an_impression_moves_the_position_and_leaves_no_other_trace():

@@ -12,6 +12,7 @@ from domain.profile import Touch
 from embeddings.exact_index import ExactIndex
 from learning.signals import (
     LOOK_BACK,
+    ONCE,
     POPULARITY_HALF_LIVES_DAYS,
     PREDECESSORS_KEPT,
     STAGES,
@@ -60,7 +61,7 @@ def test_what_led_to_an_item_is_bounded_and_the_newest_weighs_most():
     assert led == [f"i{at % 30}" for at in range(69, 69 - LOOK_BACK, -1)]
     signals = ItemSignals()
     learn(signals, [(touch(100, 100, item="target"), 70, led)])
-    assert signals.before["i9"] == 1.0
+    assert signals.before["i9"] == ONCE
     assert list(signals.before.values()) == sorted(signals.before.values(), reverse=True)
 
 
@@ -89,29 +90,52 @@ def behaviour() -> Behaviour:
     return Behaviour(Catalogue(ExactIndex(4), None))
 
 
-def share(position: int, counts: float, before: dict[str, float], as_of_ms: int = 0) -> ItemSignals:
+def share(position: int, counts: float, before: dict[str, int], as_of_ms: int = 0) -> ItemSignals:
     return ItemSignals(
         position, 0, as_of_ms, [counts] * len(POPULARITY_HALF_LIVES_DAYS), [counts] * len(STAGES), before
     )
 
 
+def links(behaviour: Behaviour, of: str, name: str) -> dict[str, int]:
+    """What an item is linked with, by id: `of` is `successors` or `predecessors`."""
+    catalogue, weights = behaviour._catalogue, {}
+    for row, by in getattr(behaviour, of)([catalogue.row(name)])[0].tolist():
+        weights[catalogue.ids[row]] = weights.get(catalogue.ids[row], 0) + by
+    return {one: weight for one, weight in weights.items() if weight}
+
+
 def test_the_shares_of_partitions_add_up_and_a_deleted_one_is_gone(behaviour):
-    behaviour.put("target", 0, share(1, 3, {"a": 2.0, "b": 1.0}))
-    behaviour.put("target", 1, share(1, 5, {"a": 0.5}))
+    behaviour.put("target", 0, share(1, 3, {"a": 200, "b": 100}))
+    behaviour.put("target", 1, share(1, 5, {"a": 50}))
     catalogue = behaviour._catalogue
-    rows, weights = behaviour.successors(catalogue.row("a"))
-    assert rows.tolist() == [catalogue.row("target")] and weights.tolist() == [2.5]
+    assert links(behaviour, "successors", "a") == {"target": 250}
     assert np.exp2(behaviour.popularity[:, catalogue.row("target")]) == pytest.approx(8)
     behaviour.put("target", 0, None)
-    assert behaviour.successors(catalogue.row("a"))[1].tolist() == [0.5]
-    assert not behaviour.successors(catalogue.row("b"))[1].any()
+    assert links(behaviour, "successors", "a") == {"target": 50}
+    assert links(behaviour, "successors", "b") == {}
     assert np.exp2(behaviour.popularity[:, catalogue.row("target")]) == pytest.approx(5)
 
 
 def test_what_came_before_an_item_is_known_as_well_as_what_came_after(behaviour):
-    behaviour.put("target", 0, share(1, 3, {"a": 2.0}))
-    rows, weights = behaviour.predecessors(behaviour._catalogue.row("target"))
-    assert rows.tolist() == [behaviour._catalogue.row("a")] and weights.tolist() == [2.0]
+    behaviour.put("target", 0, share(1, 3, {"a": 200}))
+    assert links(behaviour, "predecessors", "target") == {"a": 200}
+
+
+def test_links_are_those_of_the_newest_share_whichever_predecessors_came_and_went(behaviour):
+    chance, names = np.random.default_rng(5), [f"i{at}" for at in range(30)]
+    newest: dict[int, dict[str, int]] = {}
+    for position in range(300):
+        partition = int(chance.integers(3))
+        held = newest.get(partition, {})
+        if chance.random() < 0.3:  # as after the lightest were left out
+            held = {one: held[one] for one in chance.permutation(list(held))[: chance.integers(0, 9)].tolist()}
+        added = chance.choice(names, chance.integers(0, 6), replace=False).tolist()
+        newest[partition] = held | {one: held.get(one, 0) + int(chance.integers(1, 100)) for one in added}
+        behaviour.put("target", partition, share(position, 1, newest[partition]))
+        sums = {one: sum(some.get(one, 0) for some in newest.values()) for one in names}
+        assert links(behaviour, "predecessors", "target") == {one: sum_ for one, sum_ in sums.items() if sum_}
+    for one in names:
+        assert links(behaviour, "successors", one).get("target", 0) == sums[one]
 
 
 def test_popularity_is_counted_apart_by_the_length_of_the_history():
@@ -138,9 +162,9 @@ def test_the_most_popular_are_known_without_looking_at_all(behaviour):
 
 
 def test_an_older_share_never_replaces_a_newer(behaviour):
-    behaviour.put("target", 0, share(9, 3, {"a": 2.0}))
+    behaviour.put("target", 0, share(9, 3, {"a": 200}))
     behaviour.put("target", 0, share(4, 1, {}))
-    assert behaviour.successors(behaviour._catalogue.row("a"))[1].tolist() == [2.0]
+    assert links(behaviour, "successors", "a") == {"target": 200}
 
 
 def test_popularity_of_moments_decades_apart_is_compared_without_overflow(behaviour):
