@@ -16,7 +16,6 @@ from learning.ranker import Ranker
 from serving.features import NAMES
 from serving.pipeline import Slate
 from serving.query import Query
-from serving.scorers import ranked
 
 MISSED = -1
 
@@ -99,7 +98,7 @@ def rank_by(ranker: Ranker, query: Query, slate: Slate, target: int) -> int:
     at = np.flatnonzero(slate.rows == target)
     if not len(at):
         return MISSED
-    scores, _ = ranked.score(ranker, slate.candidates, query.context)
+    scores = ranker.scores(slate.candidates, query.context)
     return int((scores >= scores[at[0]]).sum()) - 1
 
 

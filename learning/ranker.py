@@ -142,6 +142,13 @@ class Ranker:
         )
         return total
 
+    def scores(self, candidates: NDArray[np.float32], context: Context) -> NDArray[np.float32]:
+        """Returns the score of each of (C, F) standardised candidates: (C,) float32."""
+        found: NDArray[np.float32] = candidates @ self.weights(context)
+        new = self._new(candidates)
+        found[new] += candidates[new] @ self._of_new[0].astype(np.float32)
+        return found
+
     def weighted(self, candidates: NDArray[np.float32], context: Context) -> NDArray[np.float32]:
         """Returns what each feature adds to the score of each of (C, F) standardised candidates: (C, F) float32."""
         found: NDArray[np.float32] = candidates * self.weights(context)
@@ -158,9 +165,7 @@ class Ranker:
             context: the query's.
             weight: how much the choice counts.
         """
-        scores = candidates @ self.weights(context)
-        new = self._new(candidates)
-        scores[new] += candidates[new] @ self._of_new[0].astype(np.float32)
+        scores, new = self.scores(candidates, context), self._new(candidates)
         chances = np.exp(scores - scores.max())
         chances /= chances.sum()
         chances[chosen] -= 1

@@ -1,7 +1,7 @@
 """What the partitions' signals add up to: popularity of each item, and what users touch before and after it."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
+from serving.later import Later
 from serving.links import Changes, LinkTable
 from serving.loading import HALF_LIVES_DAYS, Loading
 from serving.shares import NO_SHARE, Share, Shares, share_of
@@ -39,7 +40,7 @@ class Behaviour:
         self._loading: Loading | None = None
         self._changes = 0
         self._due: dict[int, None] = {}  # rows whose counts to add up
-        self._together = False
+        self._later = Later(self._sum_due)
         self._trending = Trending(catalogue)
         self._successors = LinkTable()
         self._predecessors = LinkTable()
@@ -92,18 +93,11 @@ class Behaviour:
         self._shares.put(row, partition, share)
         self._link(row, before, share or NO_SHARE)
         self._due[row] = None
-        if not self._together:
-            self._sum_due()
+        self._later.changed()
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """Lets the shares that are put within be added up at the end, all at once."""
-        self._together = True
-        try:
-            yield
-        finally:
-            self._together = False
-            self._sum_due()
+        return self._later.together()
 
     def successors(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
         """Returns what users touched after each of some items, in hundredths.

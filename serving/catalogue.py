@@ -1,7 +1,7 @@
 """The items as the request path sees them: a row number for each, arrays by row, and their text vectors."""
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from zlib import crc32
 
 import numpy as np
@@ -12,6 +12,7 @@ from domain.items import Item
 from embeddings.ann_index import AnnIndex
 from embeddings.item_embedding import ItemEmbedding, to_vector
 from serving.columns import Column, Columns, by_row
+from serving.later import Later
 from serving.numbering import Numbering
 from serving.rows import Items, RowSets, Vectors
 
@@ -68,7 +69,7 @@ class Catalogue:
         self.category_ids = np.zeros((FIRST_CAPACITY, CATEGORIES_LOOKED_AT), np.int32)
         self.vector_changes: list[int] = []
         self._due: dict[int, NDArray[np.float32] | None] = {}
-        self._together = False
+        self._later = Later(self._index_due)
         self.other_versions = 0
         self.numbering = Numbering()
         self.changed: set[int] = set()
@@ -137,18 +138,11 @@ class Catalogue:
         text_hash = embedding.text_hash if embedding is not None else b""
         self.text_hashes[row] = np.frombuffer(text_hash[:TEXT_HASH_BYTES].ljust(TEXT_HASH_BYTES, b"\0"), np.uint8)
         self._due[row] = vector
-        if not self._together:
-            self._index_due()
+        self._later.changed()
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """Lets the vectors that are put within come into the index at the end, all at once: a third of the cost."""
-        self._together = True
-        try:
-            yield
-        finally:
-            self._together = False
-            self._index_due()
+        return self._later.together()
 
     def _index_due(self) -> None:
         gone = [row for row, vector in self._due.items() if vector is None]

@@ -34,13 +34,22 @@ class Links(NamedTuple):
     lags: Rows
 
 
+class Led(NamedTuple):
+    """Strengths of some rows, (len(HORIZONS), C) each, and the same with popularity divided out."""
+
+    forward: NDArray[np.float32]
+    forward_lifts: NDArray[np.float32]
+    backward: NDArray[np.float32]
+    backward_lifts: NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Covisits:
     """Strengths of the items that the recent ones are linked with; all others have 0.
 
     Attributes:
         rows: (U,) distinct, ascending.
-        forward: (U, len(HORIZONS)) float32, >= 0: how strongly the recent items lead to each: users touched it
+        forward: (len(HORIZONS), U) float32, >= 0: how strongly the recent items lead to each: users touched it
             after them.
         backward: the same of what users touched before them.
         links: what was added up, forward and backward; for reasons.
@@ -52,12 +61,12 @@ class Covisits:
     links: tuple[Links, Links]
 
     def of(self, rows: Rows, numbering: Numbering) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Returns forward and backward strengths of (C,) rows, (C, len(HORIZONS)) each."""
-        places = numbering.places(self.rows, rows)
-        linked = (places >= 0)[:, None]
+        """Returns forward and backward strengths of (C,) rows, (len(HORIZONS), C) each."""
         if not len(self.rows):
-            return (np.zeros((len(rows), len(HORIZONS)), np.float32),) * 2
-        return self.forward.take(places, axis=0) * linked, self.backward.take(places, axis=0) * linked
+            return (np.zeros((len(HORIZONS), len(rows)), np.float32),) * 2
+        places = numbering.places(self.rows, rows)
+        linked = places >= 0
+        return self.forward.take(places, axis=1) * linked, self.backward.take(places, axis=1) * linked
 
     def led_by(self, row: int) -> int | None:
         """Returns how many items back the recent item lies that led to a row most strongly; None if none did."""
@@ -85,15 +94,15 @@ def _links(changes: Changes, counts: Rows) -> Links:
 
 
 def _summed(links: Links, places: Rows, size: int) -> NDArray[np.float32]:
-    """Returns (size, K) float32: the weights of links by place, those of the item `lag` steps back times decay^lag."""
+    """Returns (K, size) float32: the weights of links by place, those of the item `lag` steps back times decay^lag."""
     sums = np.zeros((len(HORIZONS), size), np.float32)
     for at, decays in enumerate(_DECAYS):
         reach = np.searchsorted(links.lags, len(decays))
         sums[at] = np.bincount(places[:reach], links.weights[:reach] * decays[links.lags[:reach]], size)
-    return sums.T
+    return sums
 
 
 def lifted(strengths: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Divides strengths by (count + 1) ^ LIFT; counts (C,) belong to the first axis of (C, K) strengths."""
-    divided: NDArray[np.float32] = strengths / ((counts + 1) ** LIFT)[:, None]
+    """Divides (K, C) or (C,) strengths by (count + 1) ^ LIFT; counts: (C,)."""
+    divided: NDArray[np.float32] = strengths / (counts + 1) ** LIFT
     return divided

@@ -4,7 +4,6 @@ The API, the playground, the live meter and the backtest all call `recommend`; t
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from zlib import crc32
@@ -19,7 +18,7 @@ from serving.filters import FILTERS
 from serving.filters.attributes import matches
 from serving.query import Query
 from serving.reasons import explain
-from serving.scorers import ranked
+from serving.scorers.ranked import parts
 from serving.selectors import diversity
 from serving.selectors.exploration import Exploration, explore
 from serving.sources import SOURCES
@@ -81,27 +80,19 @@ def recommend(query: Query) -> Slate:
     with _features_seconds.time():
         slate.candidates = standardised(matrix(query, slate.rows))
     with _ranker_seconds.time():
-        scores, parts = ranked.score(query.model.ranker(), slate.candidates, query.context)
+        scores = query.model.ranker().scores(slate.candidates, query.context)
     scores = _rotated(query, _boosted(query, slate.rows, scores))
     chosen = _selected(query, slate, scores)
     slate.more = len(slate.rows) > query.offset + query.count
-    slate.items = _page(query, slate, scores, parts, chosen)
+    slate.items = _page(query, slate, scores, chosen)
     return slate
 
 
-def _page(
-    query: Query,
-    slate: Slate,
-    scores: NDArray[np.float32],
-    parts: Mapping[str, NDArray[np.float32]],
-    chosen: Exploration | None,
-) -> list[Picked]:
+def _page(query: Query, slate: Slate, scores: NDArray[np.float32], chosen: Exploration | None) -> list[Picked]:
     """Returns the items of the page that was asked for, explained."""
     places = slate.order[query.offset : query.offset + query.count]
     rows = slate.rows[places]
-    own = [
-        dict(zip(parts, one, strict=True)) for one in np.stack([part[places] for part in parts.values()], 1).tolist()
-    ]
+    own = parts(query.model.ranker(), slate.candidates[places], query.context)
     said = explain(query, rows, own) if query.reasons else [("", [])] * len(rows)
     found = [
         Picked(row, score, *why, split)

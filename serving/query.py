@@ -13,7 +13,7 @@ from domain.profile import Touch
 from learning.interests import interests, touch_weights
 from learning.ranker import Context, context_of
 from learning.signals import pulls, stage_of
-from serving.covisits import SITTING, Covisits, covisits, lifted
+from serving.covisits import HORIZONS, SITTING, Covisits, Led, covisits, lifted
 from serving.read_model import ReadModel
 from serving.sequence_space import SequenceSpace
 
@@ -92,6 +92,7 @@ class Query:
     offset: int = 0
     explore_share: float = 0.0
     reasons: bool = True
+    _led: tuple[NDArray[np.int64], Led] | None = field(default=None, init=False, repr=False)
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -159,6 +160,18 @@ class Query:
         """What the recent items lead to."""
         return covisits(self)
 
+    def led(self, rows: NDArray[np.int64]) -> Led:
+        """Returns how strongly the recent items are linked with (C,) candidates.
+
+        What was asked for last is kept: more than one feature family asks, and for the same candidates.
+        """
+        if self._led is None or self._led[0] is not rows:
+            strengths = np.vstack(self.covisits.of(rows, self.model.catalogue.numbering))
+            lifts = lifted(strengths, self.model.behaviour.counts(self.now_ms, rows))
+            (forward, backward), (up, down) = (np.split(one, [len(HORIZONS)]) for one in (strengths, lifts))
+            self._led = rows, Led(forward, up, backward, down)
+        return self._led[1]
+
     @cached_property
     def led_to(self) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The rows that the latest items lead to most, popularity divided out, and their text vectors; for reasons.
@@ -166,8 +179,7 @@ class Query:
         At most LED_TO of them.
         """
         found = self.covisits
-        counts = self.model.behaviour.counts(self.now_ms, found.rows)
-        lifts = lifted(found.forward[:, [SITTING]], counts)[:, 0]
+        lifts = lifted(found.forward[SITTING], self.model.behaviour.counts(self.now_ms, found.rows))
         strongest = np.argsort(-lifts, kind="stable")[:LED_TO]
         rows = found.rows[strongest[lifts[strongest] > 0]]
         return rows, self.model.catalogue.vectors[rows]

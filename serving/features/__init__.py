@@ -35,4 +35,7 @@ def matrix(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         np.zeros((len(names), len(rows)), np.float32) if family in off else compute(query, rows)
         for family, (names, compute) in FAMILIES.items()
     ]
-    return np.nan_to_num(np.vstack(found), nan=0.0, posinf=0.0, neginf=0.0)
+    features: NDArray[np.float32] = np.vstack(found)
+    if not np.isfinite(features).all():  # asked first, as it takes a tenth of the time
+        np.nan_to_num(features, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    return features

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.covisits import lifted
 from serving.query import Query
 
 NAMES = (
@@ -20,8 +19,6 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Returns log1p of strengths and of lifts, forward, then backward; zeros without a history."""
     if not query.recent:
         return np.zeros((len(NAMES), len(rows)), np.float32)
-    counts = query.model.behaviour.counts(query.now_ms, rows)
-    columns = []
-    for strengths in query.covisits.of(rows, query.model.catalogue.numbering):
-        columns += [strengths, lifted(strengths, counts) * _LIFT_SCALE]
-    return np.log1p(np.hstack(columns)).T
+    led = query.led(rows)
+    scaled = (led.forward, led.forward_lifts * _LIFT_SCALE, led.backward, led.backward_lifts * _LIFT_SCALE)
+    return np.log1p(np.vstack(scaled))

@@ -7,7 +7,7 @@ all candidates have in common is taken out: it says how usual a text is, and tha
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.covisits import SITTING, lifted
+from serving.covisits import SITTING
 from serving.query import Query
 
 NAMES = ("text_interest", "text_recent", "text_history", "text_expected")
@@ -24,7 +24,7 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     if not query.recent:
         return found
     touched, vectors = query.vectors[query.recent], query.model.catalogue.vectors[rows]
-    usual = vectors.mean(axis=0)
+    usual = np.full(len(rows), 1 / len(rows), np.float32) @ vectors  # BLAS is quicker than `mean`
     towards = [touched[:RECENT].mean(0) - usual, touched.mean(0) - usual, _expected(query, rows, vectors)]
     sought = np.stack([*towards, *(query.interests - usual)])
     # So, and not the other way round: a few rows times many columns is what BLAS is slowest at.
@@ -38,10 +38,8 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
 
 def _expected(query: Query, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (D,) the text of those candidates that the latest items lead to, less that of the others; unit, or 0."""
-    model = query.model
-    if "covisitation" in model.settings.disabled:
+    if "covisitation" in query.model.settings.disabled:
         return np.zeros(vectors.shape[1], np.float32)
-    forward, _ = query.covisits.of(rows, model.catalogue.numbering)
-    lifts = lifted(forward[:, [SITTING]], model.behaviour.counts(query.now_ms, rows))[:, 0]
+    lifts = query.led(rows).forward_lifts[SITTING]
     expected: NDArray[np.float32] = (lifts - lifts.mean()) @ vectors
     return expected / (np.linalg.norm(expected) + TINY)

@@ -1,4 +1,4 @@
-"""The learned ranker's scores, split into what each family of features added."""
+"""What each family of features adds to the learned ranker's scores."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,8 @@ from serving.features import FAMILIES
 _EDGES = np.cumsum([0] + [len(names) for names, _ in FAMILIES.values()])[:-1]
 
 
-def score(
-    ranker: Ranker, candidates: NDArray[np.float32], context: Context
-) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
-    """Returns (C,) scores and the part of each family in them; a candidate's parts add up to its score.
+def parts(ranker: Ranker, candidates: NDArray[np.float32], context: Context) -> list[dict[str, float]]:
+    """Returns the part of each family in the scores of (C, F) candidates; they add up to it, but for rounding.
 
     Args:
         ranker: its columns are serving.features.NAMES.
@@ -20,5 +18,4 @@ def score(
         context: the query's.
     """
     by_family = np.add.reduceat(ranker.weighted(candidates, context), _EDGES, axis=1)
-    scores: NDArray[np.float32] = by_family.sum(axis=1)
-    return scores, {family: by_family[:, at] for at, family in enumerate(FAMILIES)}
+    return [dict(zip(FAMILIES, one, strict=True)) for one in by_family.tolist()]

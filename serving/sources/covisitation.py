@@ -14,11 +14,11 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
         return np.empty(0, np.int64)
     model, found = query.model, query.covisits
     new = query.unseen(found.rows)
-    rows, forward, backward = found.rows[new], found.forward[new], found.backward[new]
+    rows, forward, backward = found.rows[new], found.forward[:, new], found.backward[:, new]
     counts = model.behaviour.counts(query.now_ms, rows)
     rankings = [
-        best(forward[:, SITTING], limit),
-        best(lifted(forward[:, [TASTE]], counts)[:, 0], limit),
-        best(lifted(backward[:, [SITTING]], counts)[:, 0], limit),
+        best(forward[SITTING], limit),
+        best(lifted(forward[TASTE], counts), limit),
+        best(lifted(backward[SITTING], counts), limit),
     ]
     return in_turn([rows[one] for one in rankings], 3 * limit, model.catalogue.numbering)

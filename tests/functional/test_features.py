@@ -143,5 +143,5 @@ def test_covisits_are_the_sums_over_all_links_of_the_recent_items(deployment):
             for lag, at in enumerate(query.recent[:length]):
                 changes, _ = links([int(query.rows[at])])
                 np.add.at(plain, changes[:, 0], decay**lag * changes[:, 1] / ONCE)
-            assert strengths[:, column] == pytest.approx(plain, rel=1e-6)
+            assert strengths[column] == pytest.approx(plain, rel=1e-6)
             assert plain.any()
