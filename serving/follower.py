@@ -21,7 +21,7 @@ from serving import metrics
 from serving.backlog import Backlog
 from serving.progress import Outdated, Progress
 from serving.read_model import FOLLOWED, ReadModel, summary
-from serving.snapshot.place import origin_of
+from serving.snapshot.place import Origin, origins
 from serving.snapshot.snapshots import Snapshots, discarded
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ class Follower:
         self._model = model
         self._snapshots = snapshots
         self._clock = clock
+        self._origins = origins(settings)
         self._progress: Progress | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.ready = asyncio.Event()
@@ -84,6 +85,7 @@ class Follower:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._origins.close()
         if self._snapshots is not None:
             await self._snapshots.finish(self._progress.place() if self._progress else None)
 
@@ -177,7 +179,7 @@ class Follower:
 
     async def _resumed(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> Progress:
         """Goes on from where reading stood; where that cannot be, forgets all and begins anew."""
-        origin = await asyncio.to_thread(origin_of, self._settings)
+        origin = await self._origin()
         progress = self._progress
         if progress is not None:
             fault = await progress.resume(consumer, origin, self._clock(), self._settings.snapshot_max_age_s)
@@ -189,6 +191,14 @@ class Follower:
             consumer.assign(partitions)
         self._progress = Progress(origin, partitions, self._clock())
         return self._progress
+
+    async def _origin(self) -> Origin:
+        """Asks which log it is; raises what `origins` does."""
+        try:
+            return await asyncio.to_thread(next, self._origins)
+        except BaseException:  # one that was not waited for may be asking still
+            self._origins = origins(self._settings)
+            raise
 
     async def _in_turns(self, records: Sequence[Record]) -> None:
         began = perf_counter()
@@ -231,7 +241,7 @@ class Follower:
                     ends = await consumer.end_offsets(partitions)
                 if self.stale or turn % LOOK_EVERY == 0:
                     async with asyncio.timeout(PROBE_TIMEOUT_S):
-                        progress.compare(await asyncio.to_thread(origin_of, self._settings))
+                        progress.compare(await self._origin())
                 progress.ask(asked_ms, ends)
                 positions = [await consumer.position(one) for one in partitions]
                 self.lag = sum(max(0, ends[one] - at) for one, at in zip(partitions, positions, strict=True))

@@ -9,7 +9,8 @@ SHARE = 10
 """One in so many trends."""
 
 COUNTED_ANEW = 1_000
-"""A category of so many items is counted again after each change, a larger one after changes to a tenth of it."""
+"""A category of so many items is counted again after each change, a larger one after as many changes as a tenth of the
+catalogue has items: then a tenth of its own are likely to have changed."""
 
 
 class Trending:
@@ -33,7 +34,7 @@ class Trending:
         if (
             known is not None
             and known[1] == size
-            and (changes == known[2] or (size > COUNTED_ANEW and changes - known[2] < size // SHARE))
+            and (changes == known[2] or (size > COUNTED_ANEW and changes - known[2] < len(catalogue) // SHARE))
         ):
             return known[0]
         rivals = values[: len(catalogue)]

@@ -21,15 +21,16 @@ async def watch_topics(settings: KafkaSettings) -> None:
     """Looks again and again; ends the process when a topic is missing or another one than at the start."""
     first: dict[str, str] = {}
     before: dict[str, str] = {}
+    asked = topic_ids(settings)
     while True:
         try:
-            now = await asyncio.to_thread(topic_ids, settings)
+            now = await asyncio.to_thread(next, asked)
             first = first or now
             if now == before:
                 check(first, now)
             before = now
         except BrokerUnavailable:
-            pass  # an outage is the outbox's and the consumer's to wait for
+            asked = topic_ids(settings)  # an outage is the outbox's and the consumer's to wait for
         except TopicError:
             leave("topics were deleted under this worker")
         await asyncio.sleep(PERIOD_S)

@@ -1,6 +1,7 @@
 """How far a replica has read, of which log, and whether reading may go on from there."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import closing
 from typing import NamedTuple
 
 import msgspec
@@ -49,26 +50,41 @@ class Fault(NamedTuple):
 
 
 def origin_of(settings: KafkaSettings) -> Origin:
-    """Asks Kafka which log it has; aiokafka cannot say the ids of topics.
+    """Asks Kafka once which log it has.
 
     Raises:
         BrokerUnavailable: no answer, or not about every topic.
+    """
+    with closing(origins(settings)) as asked:
+        return next(asked)
+
+
+def origins(settings: KafkaSettings) -> Generator[Origin, None, None]:
+    """Asks Kafka again and again which log it has, over one connection; aiokafka cannot say the ids of topics.
+
+    After an error it has ended.
+
+    Raises:
+        BrokerUnavailable: as `origin_of`.
     """
     try:
         admin = KafkaAdminClient(
             **settings.kafka_options(), bootstrap_timeout_ms=ASKING_MS, request_timeout_ms=ASKING_MS
         )
-        try:
-            told = admin.describe_topics([settings.topic(name) for name in RESUMED])
-            missing = [topic["name"] for topic in told if topic["error_code"]]
-            if missing:  # or a broker that has just come back does not know them yet
-                raise BrokerUnavailable(f"Kafka at {settings.bootstrap_servers} has no topic {missing[0]}")
-            topics = {topic["name"]: str(topic.get("topic_id")) for topic in told}
-            return Origin(str(admin.describe_cluster().get("cluster_id")), topics)
-        finally:
-            admin.close()
+        with closing(admin):
+            while True:
+                yield _told(admin, settings)
     except KafkaError as error:
         raise BrokerUnavailable(f"Kafka at {settings.bootstrap_servers}: {error}") from None
+
+
+def _told(admin: KafkaAdminClient, settings: KafkaSettings) -> Origin:
+    told = admin.describe_topics([settings.topic(name) for name in RESUMED])
+    missing = [topic["name"] for topic in told if topic["error_code"]]
+    if missing:  # or a broker that has just come back does not know them yet
+        raise BrokerUnavailable(f"Kafka at {settings.bootstrap_servers} has no topic {missing[0]}")
+    topics = {topic["name"]: str(topic.get("topic_id")) for topic in told}
+    return Origin(str(admin.describe_cluster().get("cluster_id")), topics)
 
 
 def too_old(place: Place, now_ms: int, max_age_s: float) -> Fault | None:
