@@ -5,9 +5,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import replace
 
 import httpx
+from msgspec.structs import replace
 
 from domain.clock import system_clock
 from domain.codecs import unpack
