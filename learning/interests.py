@@ -65,27 +65,27 @@ class _Groups:
     def __init__(self, vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
         self._vectors = vectors
         self._products = vectors @ vectors.T
+        self._own = self._products.diagonal().tolist()
         self._weights = weights.tolist()
         self._members = np.zeros((MAX_INTERESTS, len(vectors)), np.float32)
-        self._with = np.zeros((MAX_INTERESTS, len(vectors)))  # inner product of each sum with each vector
         self._loads: list[float] = []
         self._squares: list[float] = []
 
     def join(self, at: int) -> None:
         """Puts a vector into the group that it is closest to, or into one of its own while there is room."""
-        best, cosine = self._closest(at)
+        best, cosine, product = self._closest(at)
         if len(self._loads) < MAX_INTERESTS and cosine < SAME_INTEREST:
-            best = len(self._loads)
+            best, product = len(self._loads), 0.0
             self._loads.append(0.0)
             self._squares.append(0.0)
         self._loads[best] += self._weights[at]
-        self._add(best, at)
+        self._add(best, at, product)
 
     def take_away(self, at: int) -> None:
         """Takes a vector away from the group that it is closest to, if it is close to any."""
-        best, cosine = self._closest(at)
+        best, cosine, product = self._closest(at)
         if cosine > 0:
-            self._add(best, at)
+            self._add(best, at, product)
 
     def directions(self) -> NDArray[np.float32]:
         """Returns the sums as unit rows, the heaviest group first; those that have vanished left out."""
@@ -96,15 +96,16 @@ class _Groups:
         found: NDArray[np.float32] = sums[kept] / norms[kept, None]
         return found
 
-    def _closest(self, at: int) -> tuple[int, float]:
-        """Returns a group and its cosine with a vector; -1 and -1 while there is none."""
-        products = self._with[: len(self._squares), at].tolist()
-        cosines = [one / max(sum_, 1e-24) ** 0.5 for one, sum_ in zip(products, self._squares, strict=True)]
-        best = max(range(len(cosines)), key=cosines.__getitem__, default=-1)
-        return best, cosines[best] if cosines else -1.0
+    def _closest(self, at: int) -> tuple[int, float, float]:
+        """Returns a group, its cosine with a vector and its sum's inner product with it; -1, -1, 0 if there is none."""
+        products = (self._members @ self._products[at]).tolist()
+        cosines = [one / max(square, 1e-24) ** 0.5 for one, square in zip(products, self._squares, strict=False)]
+        if not cosines:
+            return -1, -1.0, 0.0
+        best = cosines.index(max(cosines))
+        return best, cosines[best], products[best]
 
-    def _add(self, group: int, at: int) -> None:
-        weight, with_sum, own = self._weights[at], self._with[group, at], self._products[at, at]
-        self._squares[group] += float(weight * (2 * with_sum + weight * own))
-        self._with[group] += weight * self._products[at]
+    def _add(self, group: int, at: int, product: float) -> None:
+        weight = self._weights[at]
+        self._squares[group] += weight * (2 * product + weight * self._own[at])
         self._members[group, at] = weight
