@@ -9,6 +9,7 @@ granian is installed (`pip install granian`) on that as well.
 """
 
 import sys
+from contextlib import closing
 from importlib.util import find_spec
 
 import httpx
@@ -19,7 +20,7 @@ from bench.report import Figure, report
 from cli.broker import HOST, free_port
 from domain.clock import system_clock
 from domain.settings import ServingSettings, load_settings
-from serving.snapshot.place import RESUMED, Place, origin_of
+from serving.snapshot.place import RESUMED, Place, origins
 
 THOUSANDS = 100
 CONNECTIONS, SECONDS = 8, 8
@@ -61,7 +62,8 @@ def _started(running: Deployment, count: int) -> Replica:
     folder = running.folder / "snapshot"
     settings = load_settings(ServingSettings, **{**running.settings.model_dump(), "snapshot_path": str(folder)})
     offsets = {settings.topic(name): dict.fromkeys(range(settings.partitions), 0) for name in RESUMED}
-    write(settings, count, count, place=Place(origin_of(settings), offsets, system_clock()))
+    with closing(origins(settings)) as asked:
+        write(settings, count, count, place=Place(next(asked), offsets, system_clock()))
     replica = running.replica(snapshot_path=folder, search=False)
     running.until(lambda: replica.holds(items=count, vectors=count, profiles=count))
     return replica

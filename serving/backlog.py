@@ -7,12 +7,13 @@ import msgspec
 from domain.codecs import unpack
 from domain.errors import EventError
 from domain.log_reader import Record
+from learning.signals import SHAPE
 
 FULL = 5_000
 """So many records wait at most, some half a second of work, before reading stops until they are done."""
 
 
-class _Share(msgspec.Struct, array_like=True):
+class _Share(msgspec.Struct, array_like=True, tag=SHAPE):
     """The beginning of an ItemSignals: what tells an older one."""
 
     position: int

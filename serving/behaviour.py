@@ -127,9 +127,9 @@ class Behaviour:
         """
         return self._trending.floor(category, self.popularity[TREND], self._changes)
 
-    def counts(self, now_ms: int, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Returns how often items were touched, as the longest half life remembers it: (C,) float32; None: all."""
-        logs = self.popularity[-1, : len(self._catalogue)] if rows is None else self.popularity[-1].take(rows)
+    def counts(self, now_ms: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Returns how often items were touched, as the longest half life remembers it: (C,) float32."""
+        logs = self.popularity[-1].take(rows)
         counts: NDArray[np.float32] = np.exp2(logs - now_ms / DAY_MS / POPULARITY_HALF_LIVES_DAYS[-1]).astype(
             np.float32
         )
@@ -186,8 +186,9 @@ class Behaviour:
         sums = np.logaddexp2.reduceat(logs + as_of_ms[:, None] / DAY_MS / HALF_LIVES_DAYS, starts)
         self.first_ms[rows] = np.minimum.reduceat([share.first_ms for share in every], starts)
         self.last_ms[rows] = np.maximum.reduceat(as_of_ms, starts)
+        before = np.concatenate([self.popularity[:, rows], self.stages[:, rows]]).T
         self.popularity[:, rows], self.stages[:, rows] = np.split(sums.T, [len(self.popularity)])
-        for at, which in np.argwhere(sums > [head.floor for head in self._heads]).tolist():
+        for at, which in np.argwhere((sums > [head.floor for head in self._heads]) | (sums < before)).tolist():
             self._heads[which].put(rows[at], float(sums[at, which]))
 
     def _forget_counts(self, row: int) -> None:
@@ -206,6 +207,8 @@ class Behaviour:
         gone = weights[before.earlier]  # but for those that are predecessors still
         weights[before.earlier] = 0
         moved, left = np.flatnonzero(by), np.flatnonzero(gone)
+        if not len(moved) and not len(left):
+            return
         changes = np.empty((len(moved) + len(left), 2), np.int32)
         changes[: len(moved), 0], changes[: len(moved), 1] = share.earlier[moved], by[moved]
         changes[len(moved) :, 0], changes[len(moved) :, 1] = before.earlier[left], -gone[left]

@@ -23,7 +23,9 @@ TASTE, SITTING, LAST = range(3)
 LIFT = 0.7
 """Strengths are also divided by popularity to this power, or what everybody touches leads to everything."""
 
-_DECAYS = [decay ** np.arange(length) / ONCE for decay, length in HORIZONS]
+_GRID = 2**20
+_DECAYS = [np.rint(decay ** np.arange(length) * _GRID) / _GRID for decay, length in HORIZONS]
+"""On a binary grid, so that sums of whole weights are exact: changes that cancel leave nothing, in whatever order."""
 
 
 class Links(NamedTuple):
@@ -76,7 +78,7 @@ class Covisits:
             for lag, weight in zip(links.lags[at].tolist(), links.weights[at].tolist(), strict=True):
                 if lag < len(decays):
                     totals[lag] += weight * decays[lag]
-        return totals.index(max(totals)) if any(totals) else None
+        return totals.index(max(totals)) if max(totals) > 0 else None
 
 
 def covisits(query: "Query") -> Covisits:
@@ -99,7 +101,7 @@ def _summed(links: Links, places: Rows, size: int) -> NDArray[np.float32]:
     for at, decays in enumerate(_DECAYS):
         reach = np.searchsorted(links.lags, len(decays))
         sums[at] = np.bincount(places[:reach], links.weights[:reach] * decays[links.lags[:reach]], size)
-    return sums
+    return sums / np.float32(ONCE)
 
 
 def lifted(strengths: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -85,9 +85,9 @@ class Follower:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._origins.close()
         if self._snapshots is not None:
             await self._snapshots.finish(self._progress.place() if self._progress else None)
+        await asyncio.to_thread(self._origins.close)
 
     @property
     def behind_s(self) -> float:
@@ -179,6 +179,8 @@ class Follower:
 
     async def _resumed(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> Progress:
         """Goes on from where reading stood; where that cannot be, forgets all and begins anew."""
+        await asyncio.to_thread(self._origins.close)  # the name of the broker may lead to another cluster by now
+        self._origins = origins(self._settings)
         origin = await self._origin()
         progress = self._progress
         if progress is not None:

@@ -21,7 +21,8 @@ PAIR = 8
 ROOM = 64
 """A row's changes are summed when it has twice as many as links, and so many more."""
 
-HIGHEST = 2**31 - 1
+HIGHEST, AT_MOST = 2**31 - 1, 2**27
+"""Of a sum, and of what one partition adds to it: a million times that its users touched one item after another."""
 
 
 class _Links(bytearray):
@@ -74,10 +75,17 @@ class LinkTable:
         for row, raw in changes:
             links = self._links.get(row)
             if links is None or links.era != self._era:
-                links = self._links[row] = _links(self._raw(row), self._era)
+                links = self._links[row] = self._own(row, links)
             links += raw
             if len(links) >= links.sum_at:
                 self._links[row] = _links(summed(links), self._era)
+
+    def _own(self, row: int, shared: _Links | None) -> _Links:
+        """Returns links that may be changed; those that a snapshot holds are to be summed when they were to be."""
+        links = _links(self._raw(row), self._era)
+        if shared is not None:
+            links.sum_at = shared.sum_at
+        return links
 
     def _raw(self, row: int) -> bytes | bytearray:
         links = self._links.get(row)

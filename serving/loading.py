@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from domain.clock import DAY_MS
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
 from serving.columns import Ragged
-from serving.links import HIGHEST, PAIR
+from serving.links import AT_MOST, HIGHEST, PAIR
 
 LOOK_EVERY = 500_000
 """Shares put down between two looks at which are outdated: a log that is not compacted yet holds many of each item."""
@@ -84,7 +84,10 @@ class Loading:
         with np.errstate(divide="ignore"):
             logs = np.log2(logs) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
         later = np.repeat(numbers["row"], numbers["links"])
-        earlier, weights = np.frombuffer(self._earlier, np.int32), np.frombuffer(self._weights, np.int64)
+        earlier, weights = (
+            np.frombuffer(self._earlier, np.int32),
+            np.minimum(np.frombuffer(self._weights, np.int64), AT_MOST),
+        )
         return Sums(
             rows,
             np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],

@@ -9,9 +9,7 @@ from numpy.typing import NDArray
 from domain.codecs import FORMAT, pack, unpack
 from learning.signals import ItemSignals
 from serving.columns import NOTHING, Ragged
-
-_AT_MOST = 2**30
-"""Weights above count as this: some ten million times that users touched one item after another."""
+from serving.links import AT_MOST
 
 _NO_LINKS = np.empty(0, np.int32)
 
@@ -59,7 +57,7 @@ def share_of(
         signals.as_of_ms,
         signals.counts + signals.stages,
         earlier,
-        np.minimum(np.fromiter(signals.before.values(), np.int64, len(ids)), _AT_MOST).astype(np.int32),
+        np.minimum(np.fromiter(signals.before.values(), np.int64, len(ids)), AT_MOST).astype(np.int32),
         hash(tuple(ids)),
         raw,
     )

@@ -10,7 +10,8 @@ SHARE = 10
 
 COUNTED_ANEW = 1_000
 """A category of so many items is counted again after each change, a larger one after as many changes as a tenth of the
-catalogue has items: then a tenth of its own are likely to have changed."""
+catalogue has items: then a tenth of its own are likely to have changed. While less than a tenth of it was ever touched,
+after changes to a tenth of it."""
 
 
 class Trending:
@@ -31,12 +32,10 @@ class Trending:
         catalogue = self._catalogue
         size = len(catalogue.by_category[category]) if category is not None else len(catalogue)
         known = self._floors.get(category)
-        if (
-            known is not None
-            and known[1] == size
-            and (changes == known[2] or (size > COUNTED_ANEW and changes - known[2] < len(catalogue) // SHARE))
-        ):
-            return known[0]
+        if known is not None and known[1] == size:
+            often = len(catalogue) if np.isfinite(known[0]) else size
+            if changes == known[2] or (size > COUNTED_ANEW and changes - known[2] < often // SHARE):
+                return known[0]
         rivals = values[: len(catalogue)]
         if category is not None:
             rivals = values[np.fromiter(catalogue.by_category[category], np.int64)]

@@ -49,23 +49,13 @@ class Fault(NamedTuple):
     detail: str
 
 
-def origin_of(settings: KafkaSettings) -> Origin:
-    """Asks Kafka once which log it has.
-
-    Raises:
-        BrokerUnavailable: no answer, or not about every topic.
-    """
-    with closing(origins(settings)) as asked:
-        return next(asked)
-
-
 def origins(settings: KafkaSettings) -> Generator[Origin, None, None]:
     """Asks Kafka again and again which log it has, over one connection; aiokafka cannot say the ids of topics.
 
     After an error it has ended.
 
     Raises:
-        BrokerUnavailable: as `origin_of`.
+        BrokerUnavailable: no answer, or not about every topic.
     """
     try:
         admin = KafkaAdminClient(

@@ -54,6 +54,8 @@ def test_a_link_that_changes_all_the_time_takes_no_more_room():
     table = LinkTable()
     for at in range(20_000):
         table.add(0, pairs({1: 5, 2 + at % 3: 1 - 2 * (at % 2)}))
+        if at % 20 == 0:
+            table.frozen()  # a snapshot, after which links are copied before they change
     changes, counts = table.of([0])
     assert len(changes) == counts.sum() < 200 and told(changes)[1] == 100_000
 

@@ -101,6 +101,14 @@ def test_a_deletion_among_the_records_counts():
     assert same(loaded(records), added_one_by_one(records))
 
 
+def test_weights_beyond_all_measure_go_as_they_came():
+    counts, stages = [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES)
+    share = pack(ItemSignals(1, 0, 0, counts, stages, {"a": 2**40}))
+    model = loaded([LogRecord("item-signals", one, 0, 0, b"b", share) for one in range(3)])
+    model.apply([LogRecord("item-signals", one, 1, 0, b"b", None) for one in range(3)])
+    assert not any(told(model)["b"][0])
+
+
 def test_nothing_that_was_put_down_is_nothing():
     assert same(loaded([]), new_model())
     model = loaded(shares(0))

@@ -15,6 +15,7 @@ from learning.signals import (
     ONCE,
     POPULARITY_HALF_LIVES_DAYS,
     PREDECESSORS_KEPT,
+    SHAPE,
     STAGES,
     ItemSignals,
     learn,
@@ -24,6 +25,8 @@ from learning.signals import (
 )
 from serving.behaviour import Behaviour
 from serving.catalogue import FIRST_CAPACITY, Catalogue
+from serving.covisits import Covisits, Links, _summed
+from serving.heads import KEPT
 
 FAST = int(POPULARITY_HALF_LIVES_DAYS[0] * DAY_MS)
 
@@ -138,6 +141,18 @@ def test_links_are_those_of_the_newest_share_whichever_predecessors_came_and_wen
         assert links(behaviour, "successors", one).get("target", 0) == sums[one]
 
 
+def test_co_visits_that_cancel_leave_nothing_behind():
+    chance = np.random.default_rng(7)
+    for _ in range(300):
+        weights = chance.integers(1, 1000, 5)
+        weights = np.append(weights, -weights.sum()).astype(np.int32)
+        links = Links(np.zeros(6, np.int64), weights, np.zeros(6, np.int64))
+        lags = Links(np.zeros(12, np.int64), np.tile(weights, 2), np.repeat([0, 2], 6))
+        for one in (links, lags):
+            assert not _summed(one, one.rows, 1).any()
+            assert Covisits(np.zeros(1, np.int64), np.zeros((3, 1)), np.zeros((3, 1)), (one, one)).led_by(0) is None
+
+
 def test_popularity_is_counted_apart_by_the_length_of_the_history():
     signals = ItemSignals()
     for offset, history in enumerate((0, 0, 1, 7)):
@@ -147,7 +162,13 @@ def test_popularity_is_counted_apart_by_the_length_of_the_history():
 
 def test_a_share_of_another_version_is_refused_with_what_to_do():
     with pytest.raises(MalformedEvent, match="rebuild"):
-        unpack(FORMAT + msgspec.msgpack.encode([1, 0, 0, [1.0], [1.0], {}]), ItemSignals)
+        unpack(FORMAT + msgspec.msgpack.encode([SHAPE, 1, 0, 0, [1.0], [1.0], {}]), ItemSignals)
+
+
+def test_a_share_from_before_weights_were_whole_is_refused_even_if_it_has_none():
+    counts, stages = [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES)
+    with pytest.raises(MalformedEvent):
+        unpack(FORMAT + msgspec.msgpack.encode([1, 0, 0, counts, stages, {}]), ItemSignals)
 
 
 def test_the_most_popular_are_known_without_looking_at_all(behaviour):
@@ -159,6 +180,17 @@ def test_the_most_popular_are_known_without_looking_at_all(behaviour):
     popularity = behaviour.popularity[0, : len(behaviour._catalogue)]
     found = popularity[behaviour.heads(0, 100)[1]]
     assert found.tolist() == sorted(popularity, reverse=True)[:100]
+
+
+def test_an_item_whose_share_is_taken_away_is_popular_no_more(behaviour):
+    for at in range(2 * KEPT):
+        behaviour.put(f"i{at}", 0, share(1, 100 + at, {}))
+    behaviour.put("hot", 0, share(1, 1, {}))
+    behaviour.put("hot", 1, share(1, 1e6, {}))
+    hot = behaviour._catalogue.row("hot")
+    assert behaviour.trending()[0] == hot
+    behaviour.put("hot", 1, None)
+    assert hot not in behaviour.trending()
 
 
 def test_an_older_share_never_replaces_a_newer(behaviour):

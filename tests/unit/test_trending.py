@@ -37,5 +37,13 @@ def test_a_large_catalogue_is_counted_again_after_changes_to_a_tenth_of_it():
     assert trending.floor(None, values + 1, size // SHARE) == before + 1
 
 
+def test_a_category_that_few_have_touched_is_counted_again_after_changes_to_a_tenth_of_its_own():
+    size = 12 * COUNTED_ANEW
+    trending, values = Trending(catalogue_of(size)), np.full(size, -np.inf)
+    assert trending.floor("c0", values, 0) == -np.inf
+    values[::3] = 1.0
+    assert trending.floor("c0", values, size // 3 // SHARE) == 1.0
+
+
 def test_nothing_trends_in_a_category_that_nobody_has():
     assert Trending(catalogue_of(3)).floor("other", np.zeros(3), 0) == np.inf
