@@ -12,7 +12,8 @@ of so many stretches of time; what a process does in its first quarter says litt
 T_975 = 2.101
 """Student's t for 18 degrees of freedom, BLOCKS less two: 95 % of slopes lie within so many standard errors."""
 
-ROUNDING = 1e-6
+LEAST = 1e-4
+"""Of the mean, an hour: a quarter of a percent a day. Samples so steady that less can be told are rounding."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Drift:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the interval leaves out 0, and more than rounding moved."""
-        return (self.low > 0 or self.high < 0) and abs(self.slope) > ROUNDING * abs(self.mean)
+        """Whether the interval leaves out 0, and the change is one that anybody would see."""
+        return (self.low > 0 or self.high < 0) and abs(self.slope) > LEAST * abs(self.mean)
 
 
 def drift(seconds: Sequence[float], values: Sequence[float]) -> Drift:

@@ -8,7 +8,7 @@ KAFKA_HOME names one, else on the embedded broker, whose requests take longer th
 its own memory and the latency drift for that reason. MINUTES is 15; the first quarter is left out as warming up.
 
 For each quantity: its mean, and beside it how much it changed an hour, with the ends of the 95 % interval. A drift is
-one whose interval leaves out 0.
+one whose interval leaves out 0, and of more than a quarter of a percent a day.
 """
 
 import sys
