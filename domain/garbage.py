@@ -28,6 +28,11 @@ def none_collected() -> Iterator[None]:
         gc.enable()
 
 
+def collect_new() -> None:
+    """Looks at what is new now: after what is known to leave cycles, which would wait for long."""
+    gc.collect(0)
+
+
 def pass_over_what_is_here() -> None:
     """Takes what is there by now, modules and what was loaded, out of the collector's sight; takes no time."""
     gc.freeze()

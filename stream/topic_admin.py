@@ -1,6 +1,6 @@
 """Creates the topics and checks their shape. kafka-python's admin client only; knows nothing of Faust."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -98,21 +98,14 @@ def _refuse_unknown_generation(settings: KafkaSettings, existing: Mapping[str, i
         )
 
 
-def topic_ids(settings: KafkaSettings) -> Iterator[dict[str, str]]:
-    """Yields the broker's own id of each of this deployment's topics that exists; one created again has another.
-
-    Asked again and again over one connection: a new one each time would leave 60 kB of cycles for the garbage
-    collector, which looks rarely. After an error it has ended.
+def topic_ids(settings: KafkaSettings) -> dict[str, str]:
+    """Returns the broker's own id of each of this deployment's topics that exists; one created again has another.
 
     Raises:
         BrokerUnavailable: no broker answered, or one that does not know the topics yet.
     """
     with administrator(settings) as admin:
-        while True:
-            yield _topic_ids(admin.describe_topics([spec.name for spec in specs_of(settings)]))
-
-
-def _topic_ids(described: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+        described = admin.describe_topics([spec.name for spec in specs_of(settings)])
     existing = [one for one in described if one["error_code"] != UnknownTopicOrPartitionError.errno]
     for topic in existing:
         if topic["error_code"]:
