@@ -8,7 +8,7 @@ KEPT = 500
 
 
 class Head:
-    """The rows with the highest values. Values may only rise, as decayed counts at a common moment do.
+    """The rows with the highest values, which rise, as decayed counts at a common moment do; one that falls is dropped.
 
     Attributes:
         floor: what is not above it is not looked at.

@@ -3,7 +3,10 @@
 import logging
 
 import uvicorn
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
 
+from domain.closed_connections import fail_as_closed
 from domain.garbage import collect_rarely
 from domain.settings import ServingSettings, effective
 from embeddings.encoder import TextEncoder
@@ -27,6 +30,7 @@ def serve(settings: ServingSettings) -> None:
     log.info("settings: %s", effective(settings))
     app = create_app(build_replica(settings, _encoder(settings) if settings.search else None))
     collect_rarely(COLLECT_AFTER)
+    fail_as_closed(AIOKafkaConnection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)
     config = uvicorn.Config(
         app,
         host=settings.host,

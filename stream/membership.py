@@ -5,9 +5,12 @@ then another worker has its partitions and may have written newer values, which 
 """
 
 import asyncio
+import logging
 import time
 
 from domain.errors import FreshetError
+
+log = logging.getLogger(__name__)
 
 LOOK_S = 0.02
 
@@ -43,6 +46,8 @@ class Membership:
         Raises:
             NoMember: somebody else may have them.
         """
+        if not self._ended and time.monotonic() >= self._until_s > 0:
+            log.warning("no heartbeat was answered for %g s; writes wait for one", self._session_s)
         while self._ended or time.monotonic() >= self._until_s:
             if self._ended:
                 raise NoMember("Kafka has given this worker's partitions away while it was stopped or cut off")

@@ -4,7 +4,10 @@ import logging
 
 import faust
 import mode.loop
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
 
+from domain.closed_connections import fail_as_closed
 from domain.garbage import collect_rarely, pass_over_what_is_here
 from domain.settings import StreamSettings
 from embeddings.transformer import TransformerEncoder
@@ -27,6 +30,7 @@ def work(settings: StreamSettings) -> None:
     """
     check_topics(settings)
     mode.loop.use("uvloop")
+    fail_as_closed(AIOKafkaConnection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)
     encoder = TransformerEncoder(settings.embedding_model, settings.torch_threads, settings.embedding_batch)
     app = create_app(settings, encoder)
     collect_rarely(COLLECT_AFTER)

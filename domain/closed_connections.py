@@ -1,0 +1,36 @@
+"""uvloop and aiokafka, brought to mean the same by a connection that the broker has closed.
+
+What is written to one that is closing is lost silently on asyncio's own loop, and the answer that never comes tells.
+uvloop raises a RuntimeError at once, which aiokafka does not expect: it ends the task that asks for the cluster's
+metadata, and a consumer then waits for ever for a Kafka that is back (aiokafka's issue 1038). The client's classes are
+handed in, so this room stays free of it.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+
+def fail_as_closed(connection: type[Any], broken: object, error: Callable[[str], Exception]) -> None:
+    """Makes requests on a connection that uvloop has closed fail as those on any that broke.
+
+    Once for a process that runs aiokafka on uvloop; a second time changes nothing.
+
+    Args:
+        connection: `aiokafka.conn.AIOKafkaConnection`.
+        broken: the reason to close it for, so that the client asks anew where the brokers are.
+        error: what the client expects then, and tries again after.
+    """
+    send = connection.send
+    if hasattr(send, "__wrapped__"):
+        return
+
+    @functools.wraps(send)
+    def send_or_close(self: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - aiokafka has no types
+        try:
+            return send(self, *arguments, **options)
+        except RuntimeError as closed:
+            self.close(reason=broken)
+            raise error(f"Connection at {self.host}:{self.port} closed: {closed}") from closed
+
+    connection.send = send_or_close

@@ -1,0 +1,46 @@
+"""What becomes of a request on a connection that has just gone, by both event loops."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+import uvloop
+from aiokafka.conn import AIOKafkaConnection, CloseReason
+from aiokafka.errors import KafkaConnectionError
+from aiokafka.protocol.metadata import MetadataRequest
+
+from domain.closed_connections import fail_as_closed
+from domain.settings import KafkaSettings
+
+Closings = list[CloseReason]
+Loop = Callable[[], asyncio.AbstractEventLoop]
+
+
+async def ask_where_nobody_hears(kind: type[AIOKafkaConnection], settings: KafkaSettings, closings: Closings) -> None:
+    host, port = settings.bootstrap_servers.split(":")
+    connection = kind(host, int(port), on_close=lambda _, reason: closings.append(reason))
+    await connection.connect()
+    assert await connection.send(MetadataRequest([]))
+    connection._writer.transport.abort()  # the loop tells the connection so in its next turn
+    await connection.send(MetadataRequest([]))
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_request_on_a_connection_that_is_gone_fails_as_one_that_the_client_tries_again(
+    settings: KafkaSettings, loop: Loop
+):
+    class Connection(AIOKafkaConnection):
+        """One of this test's own to change."""
+
+    closings: Closings = []
+    for _ in range(2):  # the second time changes nothing
+        fail_as_closed(Connection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)
+    with asyncio.Runner(loop_factory=loop) as runner, pytest.raises(KafkaConnectionError):
+        runner.run(ask_where_nobody_hears(Connection, settings, closings))
+    assert closings == [CloseReason.CONNECTION_BROKEN]
+
+
+def test_uvloop_by_itself_raises_what_aiokafka_does_not_expect(settings: KafkaSettings):
+    """Once this fails, `domain/closed_connections.py` can go."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(RuntimeError, match="closed"):
+        runner.run(ask_where_nobody_hears(AIOKafkaConnection, settings, []))
