@@ -1,13 +1,16 @@
 """From a profile to vectors: the user's few interests, as decayed, weighted means of item embeddings."""
 
 from collections.abc import Mapping, Sequence
+from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
 
+from domain.clock import DAY_MS
 from domain.interactions import InteractionType, weight_of
 from domain.profile import Touch
-from learning.signals import halved
+
+_NO_TYPE = InteractionType(weight=0)
 
 MAX_INTERESTS = 4
 """More would split what belongs together: a few dozen interactions rarely show more separate tastes."""
@@ -28,13 +31,12 @@ def touch_weights(touches: Sequence[Touch], types: Mapping[str, InteractionType]
     Age counts from the newest touch, so the result is a function of the set alone. A type that is no
     longer configured weighs nothing.
     """
-    newest = max((touch.event_time for touch in touches), default=0)
-    weights = np.zeros(len(touches), np.float32)
-    for at, touch in enumerate(touches):
-        kind = types.get(touch.type)
-        if kind is not None:
-            weights[at] = weight_of(kind, touch.value) * halved(newest - touch.event_time, kind.half_life_days)
-    return weights
+    kinds = [types.get(touch.type, _NO_TYPE) for touch in touches]
+    times = np.array([touch.event_time for touch in touches], np.float64)
+    own = np.array([weight_of(kind, touch.value) for kind, touch in zip(kinds, touches, strict=True)], np.float64)
+    half_lives_ms = np.array([kind.half_life_days for kind in kinds]) * DAY_MS
+    weights: NDArray[np.float32] = own * np.exp2((times - times.max(initial=0)) / half_lives_ms)
+    return weights.astype(np.float32)
 
 
 def interests(vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -70,6 +72,7 @@ class _Groups:
         self._members = np.zeros((MAX_INTERESTS, len(vectors)), np.float32)
         self._loads: list[float] = []
         self._squares: list[float] = []
+        self._scales: list[float] = []  # one over the length of each sum
 
     def join(self, at: int) -> None:
         """Puts a vector into the group that it is closest to, or into one of its own while there is room."""
@@ -78,6 +81,7 @@ class _Groups:
             best, product = len(self._loads), 0.0
             self._loads.append(0.0)
             self._squares.append(0.0)
+            self._scales.append(0.0)
         self._loads[best] += self._weights[at]
         self._add(best, at, product)
 
@@ -98,8 +102,8 @@ class _Groups:
 
     def _closest(self, at: int) -> tuple[int, float, float]:
         """Returns a group, its cosine with a vector and its sum's inner product with it; -1, -1, 0 if there is none."""
-        products = (self._members @ self._products[at]).tolist()
-        cosines = [one / max(square, 1e-24) ** 0.5 for one, square in zip(products, self._squares, strict=False)]
+        products = self._members.dot(self._products[at]).tolist()
+        cosines = [*map(mul, products, self._scales)]
         if not cosines:
             return -1, -1.0, 0.0
         best = cosines.index(max(cosines))
@@ -108,4 +112,5 @@ class _Groups:
     def _add(self, group: int, at: int, product: float) -> None:
         weight = self._weights[at]
         self._squares[group] += weight * (2 * product + weight * self._own[at])
+        self._scales[group] = max(self._squares[group], 1e-24) ** -0.5
         self._members[group, at] = weight

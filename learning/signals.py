@@ -173,8 +173,3 @@ def _heaviest(before: dict[str, int]) -> dict[str, int]:
     kept = {item_id: weight for item_id, weight in before.items() if weight > lightest}
     also = sorted([item_id for item_id, weight in before.items() if weight == lightest])
     return kept | dict.fromkeys(also[: PREDECESSORS_KEPT - len(kept)], lightest)
-
-
-def halved(age_ms: float, half_life_days: float) -> float:
-    """Returns 2^(-age / half life)."""
-    return float(2.0 ** (-age_ms / (half_life_days * DAY_MS)))

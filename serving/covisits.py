@@ -50,7 +50,7 @@ class Covisits:
     """Strengths of the items that the recent ones are linked with; all others have 0.
 
     Attributes:
-        rows: (U,) distinct, ascending.
+        rows: (U,) distinct.
         forward: (len(HORIZONS), U) float32, >= 0: how strongly the recent items lead to each: users touched it
             after them.
         backward: the same of what users touched before them.
@@ -70,15 +70,21 @@ class Covisits:
         linked = places >= 0
         return self.forward.take(places, axis=1) * linked, self.backward.take(places, axis=1) * linked
 
-    def led_by(self, row: int) -> int | None:
-        """Returns how many items back the recent item lies that led to a row most strongly; None if none did."""
-        decays, totals = _DECAYS[SITTING], [0.0] * len(_DECAYS[SITTING])
+    def led_by(self, rows: Rows, numbering: Numbering) -> list[int | None]:
+        """Returns for each of distinct rows how many items back the recent one lies that led there most strongly.
+
+        None where none did.
+        """
+        decays = _DECAYS[SITTING]
+        totals = np.zeros(len(rows) * len(decays))
         for links in self.links:
-            at = np.flatnonzero(links.rows == row)
-            for lag, weight in zip(links.lags[at].tolist(), links.weights[at].tolist(), strict=True):
-                if lag < len(decays):
-                    totals[lag] += weight * decays[lag]
-        return totals.index(max(totals)) if max(totals) > 0 else None
+            places = numbering.places(rows, links.rows)
+            at = np.flatnonzero((places >= 0) & (links.lags < len(decays)))
+            lags = links.lags[at]
+            totals += np.bincount(places[at] * len(decays) + lags, links.weights[at] * decays[lags], len(totals))
+        by_row = totals.reshape(len(rows), len(decays))
+        strongest = zip(by_row.argmax(axis=1).tolist(), by_row.max(axis=1).tolist(), strict=True)
+        return [lag if total > 0 else None for lag, total in strongest]
 
 
 def covisits(query: "Query") -> Covisits:
@@ -86,7 +92,7 @@ def covisits(query: "Query") -> Covisits:
     behaviour, numbering = query.model.behaviour, query.model.catalogue.numbering
     recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
     after, before = (_links(*of(recent)) for of in (behaviour.successors, behaviour.predecessors))
-    rows = np.sort(numbering.distinct(np.concatenate([after.rows, before.rows])))
+    rows = numbering.distinct(np.concatenate([after.rows, before.rows]))
     sums = [_summed(links, numbering.places(rows, links.rows), len(rows)) for links in (after, before)]
     return Covisits(rows, sums[0], sums[1], (after, before))
 

@@ -16,6 +16,7 @@ from serving import metrics
 from serving.features import matrix
 from serving.filters import FILTERS
 from serving.filters.attributes import matches
+from serving.numbering import best_first, by_tie
 from serving.query import Query
 from serving.reasons import explain
 from serving.scorers.ranked import parts
@@ -111,7 +112,7 @@ def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Explor
     """Sets the slate's order: by score, spread by the diversity selector, with the slots that explore."""
     catalogue, wanted = query.model.catalogue, query.offset + query.count
     settings = query.model.settings
-    order = np.argsort(-scores, kind="stable")  # equal ones stay in the order of their ids' hash
+    order = best_first(scores)  # equal ones stay in the order of their ids' hash
     vectors = catalogue.vectors[slate.rows[order]] if query.diversity > 0 else np.empty((len(order), 0), np.float32)
     first = diversity.select(scores[order], vectors, wanted, query.diversity)
     order = np.concatenate([order[first], np.delete(order, first)])
@@ -153,7 +154,7 @@ def _candidates(query: Query, slate: Slate) -> NDArray[np.int64]:
     catalogue = query.model.catalogue
     rows = catalogue.numbering.distinct(np.concatenate(found)) if found else _NO_ROWS
     # In the order of a hash of the ids, not of arrival: every replica adds in the same order.
-    return rows[np.lexsort((rows, catalogue.tie.take(rows)))]
+    return by_tie(rows, catalogue.tie.take(rows))
 
 
 def _degrade(slate: Slate, source: str, how: str) -> None:

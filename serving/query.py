@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from domain.profile import Touch
 from learning.interests import interests, touch_weights
 from learning.ranker import Context, context_of
-from learning.signals import pulls, stage_of
+from learning.signals import stage_of
 from serving.covisits import HORIZONS, SITTING, Covisits, Led, covisits, lifted
 from serving.read_model import ReadModel
 from serving.sequence_space import SequenceSpace
@@ -97,9 +97,8 @@ class Query:
     @cached_property
     def rows(self) -> NDArray[np.int64]:
         """(T,) int64: the catalogue row of each touch, -1 where the item is gone or never came."""
-        catalogue = self.model.catalogue
-        found = [catalogue.rows.get(touch.item_id, -1) for touch in self.touches]
-        rows = np.array(found, np.int64)
+        catalogue, row_of = self.model.catalogue, self.model.catalogue.rows.get
+        rows = np.array([row_of(touch.item_id, -1) for touch in self.touches], np.int64)
         rows[~catalogue.live[rows]] = -1
         return rows
 
@@ -191,7 +190,7 @@ class Query:
         if space is None:
             return None
         touches, rows = self.touches, self.rows
-        chosen = [at for at in range(len(touches)) if rows[at] >= 0 and pulls(touches[at], self.model.types)]
+        chosen = [at for at in range(len(touches)) if rows[at] >= 0 and touches[at].type in self.model.pulling]
         newest = chosen[-space.encoder.length :]
         times = np.array([touches[at].event_time for at in newest], np.int64)
         return Expected(space, space.encoder.user_vector(space.items(rows[newest]), times, self.now_ms))
@@ -199,16 +198,14 @@ class Query:
     @cached_property
     def recent(self) -> list[int]:
         """The newest distinct items that the user liked, as places in `touches`, the newest first."""
-        found: list[int] = []
-        seen: set[str] = set()
-        for at in range(len(self.touches) - 1, -1, -1):
-            touch = self.touches[at]
-            if self.rows[at] >= 0 and touch.item_id not in seen and pulls(touch, self.model.types):
-                found.append(at)
-                seen.add(touch.item_id)
+        found: dict[int, int] = {}
+        touches, rows, pulling = self.touches, self.rows.tolist(), self.model.pulling
+        for at in range(len(touches) - 1, -1, -1):
+            if touches[at].type in pulling and rows[at] >= 0 and rows[at] not in found:
+                found[rows[at]] = at
                 if len(found) == self.model.settings.recent_items:
                     break
-        return found
+        return list(found.values())
 
 
 def stored_query(model: ReadModel, user_id: str, count: int, now_ms: int) -> Query:

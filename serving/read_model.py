@@ -24,7 +24,7 @@ from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import ItemEmbedding
 from learning.ranker import Ranker
 from learning.sequence.inference import SequenceEncoder
-from learning.signals import ItemSignals
+from learning.signals import ItemSignals, pulling_types
 from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
@@ -71,6 +71,7 @@ class ReadModel:
         click_through: counts what is chosen of what was shown; told of profiles as well.
         learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         settings: the replica's settings.
+        types, pulling: the interaction types by name, and the names of those that choose their item.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class ReadModel:
     ) -> None:
         self.settings = settings
         self.types = settings.all_interaction_types()
+        self.pulling = pulling_types(self.types)
         self._own_version = model_version
         self._take(Catalogue(index, model_version))
         self.profiles = profiles or MemoryProfiles()

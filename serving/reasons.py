@@ -27,9 +27,13 @@ VERBS = {
 
 
 class Shown(NamedTuple):
-    """An item of a slate: its row, and the place in `touches` of the liked item whose text is close, if one is."""
+    """An item of a slate: its row, and how many items back the recent one lies that led to it, if one did.
+
+    And the place in `touches` of the liked item whose text is close, if one is.
+    """
 
     row: int
+    led_by: int | None
     alike: int | None
 
 
@@ -54,21 +58,27 @@ def _explained(query: Query, shown: Shown, parts: Mapping[str, float]) -> tuple[
 
 
 def _shown(query: Query, rows: NDArray[np.int64]) -> list[Shown]:
+    led = _led_by(query, rows)
     liked, vectors = query.liked
     if not len(liked):
-        return [Shown(row, None) for row in rows.tolist()]
+        return [Shown(row, lag, None) for row, lag in zip(rows.tolist(), led, strict=True)]
     cosines = query.model.catalogue.vectors[rows] @ vectors.T
     closest, alike = liked[cosines.argmax(axis=1)], cosines.max(axis=1) >= ALIKE
     return [
-        Shown(row, at if near else None)
-        for row, at, near in zip(rows.tolist(), closest.tolist(), alike.tolist(), strict=True)
+        Shown(row, lag, at if near else None)
+        for row, lag, at, near in zip(rows.tolist(), led, closest.tolist(), alike.tolist(), strict=True)
     ]
+
+
+def _led_by(query: Query, rows: NDArray[np.int64]) -> list[int | None]:
+    if not query.recent or not len(rows):
+        return [None] * len(rows)
+    return query.covisits.led_by(rows, query.model.catalogue.numbering)
 
 
 def _covisitation(query: Query, shown: Shown) -> str | None:
     """Names the recent item that led here most strongly."""
-    lag = query.covisits.led_by(shown.row) if query.recent else None
-    return None if lag is None else f"because you {_deed(query, query.recent[lag])}"
+    return None if shown.led_by is None else f"because you {_deed(query, query.recent[shown.led_by])}"
 
 
 def _profile(query: Query, shown: Shown) -> str | None:
@@ -85,12 +95,12 @@ def _expected(query: Query, shown: Shown) -> str | None:
     cosines = np.where(others == shown.row, -1, vectors @ catalogue.vectors[shown.row])
     if cosines.max(initial=-1) < ALIKE:
         return None
-    other = int(others[np.argmax(cosines)])
-    lag = query.covisits.led_by(other)
+    closest = int(np.argmax(cosines))
+    (lag,) = _led_by(query, others[closest : closest + 1])
     if lag is None:
         return None
     after = catalogue.title(int(query.rows[query.recent[lag]]))
-    return f"similar to {catalogue.title(other)}, which others chose with {after}"
+    return f"similar to {catalogue.title(int(others[closest]))}, which others chose with {after}"
 
 
 def _popularity(query: Query, shown: Shown) -> str | None:

@@ -28,7 +28,7 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     towards = [touched[:RECENT].mean(0) - usual, touched.mean(0) - usual, _expected(query, rows, vectors)]
     sought = np.stack([*towards, *(query.interests - usual)])
     # So, and not the other way round: a few rows times many columns is what BLAS is slowest at.
-    products = (vectors @ sought.T).T
+    products = (vectors @ sought.T).T.copy()  # by row, as what follows looks at it
     products = np.where(products.any(axis=0), products - (sought @ usual)[:, None], 0)  # without a text it stays 0
     found[1:] = products[:3]
     if len(sought) > len(towards):

@@ -13,8 +13,8 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     if not query.recent:
         return np.empty(0, np.int64)
     model, found = query.model, query.covisits
-    new = query.unseen(found.rows)
-    rows, forward, backward = found.rows[new], found.forward[:, new], found.backward[:, new]
+    new = np.flatnonzero(query.unseen(found.rows))
+    rows, forward, backward = found.rows[new], found.forward.take(new, axis=1), found.backward.take(new, axis=1)
     counts = model.behaviour.counts(query.now_ms, rows)
     rankings = [
         best(forward[SITTING], limit),

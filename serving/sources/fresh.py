@@ -24,8 +24,6 @@ def _promise(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     if query.sequence is not None and query.recent:
         return np.asarray(query.sequence.space.items(rows) @ query.sequence.user, np.float64)
     if len(query.interests) and len(rows):
-        vectors = query.model.new_items.vectors(rows)
-        usual = vectors.mean(axis=0)  # what all have in common tells nothing, and is most of each
-        towards = query.interests - usual
-        return np.asarray((vectors @ towards.T - towards @ usual).max(axis=1), np.float64)
+        vectors, usual = query.model.new_items.vectors(rows)
+        return np.asarray((vectors @ (query.interests - usual).T).max(axis=1), np.float64)
     return np.asarray(query.model.catalogue.published_ms[rows], np.float64)

@@ -6,17 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings.ann_index import AnnIndex
-from serving.numbering import Numbering, Rows
+from serving.numbering import Numbering, Rows, best_first
 from serving.query import Query
 
 
 def best(strengths: NDArray[np.float32], limit: int) -> Rows:
     """Returns the places of the highest positive strengths, the highest first, at most `limit`."""
-    rows = np.flatnonzero(strengths > 0)
-    if len(rows) > limit:
-        rows = rows[np.argpartition(-strengths[rows], limit)[:limit]]
-    ordered: Rows = rows[np.argsort(-strengths[rows], kind="stable")]
-    return ordered
+    places = np.flatnonzero(strengths > 0)
+    highest: Rows = places[best_first(strengths[places])[:limit]]
+    return highest
 
 
 def in_turn(rankings: Sequence[Rows], limit: int, numbering: Numbering) -> Rows:
@@ -39,8 +37,6 @@ def untouched(query: Query, index: AnnIndex, queries: NDArray[np.float32], limit
     """
     catalogue = query.model.catalogue
     _, nearest = index.search(queries, limit + len(query.touched), rough=True)
-    found = []
-    for rows in nearest:
-        new = (rows >= 0) & catalogue.live[rows] & (catalogue.numbering.places(query.touched, rows) < 0)
-        found.append(rows[new][:limit])
-    return found
+    every = nearest.reshape(-1)
+    new = (every >= 0) & catalogue.live.take(every) & (catalogue.numbering.places(query.touched, every) < 0)
+    return [rows[own][:limit] for rows, own in zip(nearest, new.reshape(nearest.shape), strict=True)]

@@ -10,7 +10,9 @@ from serving.sources.merging import in_turn
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     """Returns the most popular items by each half life in turn; newest first while nobody did anything yet."""
     behaviour, catalogue = query.model.behaviour, query.model.catalogue
-    heads = [rows[query.unseen(rows)][:limit] for rows in behaviour.heads(query.stage, limit + len(query.seen))]
+    heads = behaviour.heads(query.stage, limit + len(query.seen))
+    unseen = np.split(query.unseen(np.concatenate(heads)), np.cumsum([*map(len, heads)])[:-1])
+    heads = [rows[new][:limit] for rows, new in zip(heads, unseen, strict=True)]
     rows = in_turn(heads, limit, catalogue.numbering)
     if len(rows):
         return rows

@@ -47,4 +47,6 @@ def test_new_items_are_those_that_a_look_at_the_whole_catalogue_finds(seed):
         limit = int(chance.integers(1, 40))
         latest = new_items.latest(int(now), limit)
         assert latest.tolist() == looked_through(catalogue, behaviour, now)[-limit:]
-        assert np.array_equal(new_items.vectors(latest), catalogue.vectors[latest])
+        texts, usual = new_items.vectors(latest)
+        assert np.allclose(texts + usual, catalogue.vectors[latest], atol=1e-6)
+        assert np.allclose(texts.sum(axis=0), 0, atol=1e-5)

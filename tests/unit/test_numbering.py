@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.numbering import Numbering
+from serving.numbering import Numbering, best_first, by_tie
 
 
 def test_distinct_rows_come_in_the_order_of_their_first_occurrence():
@@ -20,3 +20,18 @@ def test_places_are_those_of_a_dictionary_and_unknown_rows_have_none():
         rows = chance.integers(0, 9000, 500)
         where = {row: at for at, row in enumerate(known.tolist())}
         assert numbering.places(known, rows).tolist() == [where.get(row, -1) for row in rows.tolist()]
+
+
+def test_the_best_come_first_and_equal_ones_as_they_come():
+    chance = np.random.default_rng(2)
+    for size in (0, 1, 7, 3000):
+        scores = chance.normal(scale=10.0 ** chance.integers(-30, 30, size)).astype(np.float32)
+        scores[chance.random(size) < 0.3] = chance.choice(np.array([0.0, -0.0, 1.5, -1.5], np.float32))
+        assert best_first(scores).tolist() == np.argsort(-scores, kind="stable").tolist()
+
+
+def test_rows_are_ordered_by_their_number_and_equal_ones_by_row():
+    chance = np.random.default_rng(3)
+    for size in (0, 1, 2000):
+        rows, tie = chance.permutation(5000)[:size], chance.choice(np.array([0, 5, 2**32 - 1], np.uint32), size)
+        assert by_tie(rows, tie).tolist() == rows[np.lexsort((rows, tie))].tolist()
