@@ -10,6 +10,9 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+SENDING = ("send", "_send_sasl_token")
+"""All that writes to a connection."""
+
 
 def fail_as_closed(connection: type[Any], broken: object, error: Callable[[str], Exception]) -> None:
     """Makes requests on a connection that uvloop has closed fail as those on any that broke.
@@ -21,10 +24,13 @@ def fail_as_closed(connection: type[Any], broken: object, error: Callable[[str],
         broken: the reason to close it for, so that the client asks anew where the brokers are.
         error: what the client expects then, and tries again after.
     """
-    send = connection.send
-    if hasattr(send, "__wrapped__"):
-        return
+    for name in SENDING:
+        send = getattr(connection, name)
+        if not hasattr(send, "__wrapped__"):
+            setattr(connection, name, _or_closed(send, broken, error))
 
+
+def _or_closed(send: Callable[..., Any], broken: object, error: Callable[[str], Exception]) -> Callable[..., Any]:
     @functools.wraps(send)
     def send_or_close(self: Any, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 - aiokafka has no types
         try:
@@ -33,4 +39,4 @@ def fail_as_closed(connection: type[Any], broken: object, error: Callable[[str],
             self.close(reason=broken)
             raise error(f"Connection at {self.host}:{self.port} closed: {closed}") from closed
 
-    connection.send = send_or_close
+    return send_or_close

@@ -1,7 +1,7 @@
 """What becomes of a request on a connection that has just gone, by both event loops."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 import uvloop
@@ -14,20 +14,26 @@ from domain.settings import KafkaSettings
 
 Closings = list[CloseReason]
 Loop = Callable[[], asyncio.AbstractEventLoop]
+Ask = Callable[[AIOKafkaConnection], Awaitable[object]]
+
+ASKS: list[Ask] = [lambda one: one.send(MetadataRequest([])), lambda one: one._send_sasl_token(b"token")]
 
 
-async def ask_where_nobody_hears(kind: type[AIOKafkaConnection], settings: KafkaSettings, closings: Closings) -> None:
+async def ask_where_nobody_hears(
+    kind: type[AIOKafkaConnection], settings: KafkaSettings, closings: Closings, ask: Ask = ASKS[0]
+) -> None:
     host, port = settings.bootstrap_servers.split(":")
     connection = kind(host, int(port), on_close=lambda _, reason: closings.append(reason))
     await connection.connect()
     assert await connection.send(MetadataRequest([]))
     connection._writer.transport.abort()  # the loop tells the connection so in its next turn
-    await connection.send(MetadataRequest([]))
+    await ask(connection)
 
 
+@pytest.mark.parametrize("ask", ASKS)
 @pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
 def test_a_request_on_a_connection_that_is_gone_fails_as_one_that_the_client_tries_again(
-    settings: KafkaSettings, loop: Loop
+    settings: KafkaSettings, loop: Loop, ask: Ask
 ):
     class Connection(AIOKafkaConnection):
         """One of this test's own to change."""
@@ -36,7 +42,7 @@ def test_a_request_on_a_connection_that_is_gone_fails_as_one_that_the_client_tri
     for _ in range(2):  # the second time changes nothing
         fail_as_closed(Connection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)
     with asyncio.Runner(loop_factory=loop) as runner, pytest.raises(KafkaConnectionError):
-        runner.run(ask_where_nobody_hears(Connection, settings, closings))
+        runner.run(ask_where_nobody_hears(Connection, settings, closings, ask))
     assert closings == [CloseReason.CONNECTION_BROKEN]
 
 
