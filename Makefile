@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,traces,dev]'
 	@touch $(STAMP)
 
-$(PEERS_STAMP): bench/peers-requirements.txt # What bench/quality_peers.py runs in; apart from ours, as RecBole needs an older NumPy
+$(PEERS_STAMP): bench/peers-requirements.txt # What bench/quality_peers runs in; apart from ours, as RecBole needs an older NumPy
 	@echo "Making $(PEERS): about 1.6 GB, a few minutes the first time."
 	@$(PYTHON) -m venv $(PEERS) && echo '*' > $(PEERS)/.gitignore
 	@$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<

@@ -1,6 +1,6 @@
 """How good the recommendations are, beside other recommenders on the same events: `make bench-quality`.
 
-Ours come from the backtest, which runs the code that serves; the peers' from bench/quality_peers.py in an
+Ours come from the backtest, which runs the code that serves; the peers' from bench/quality_peers in an
 environment of its own. Both rank the same events of MovieLens 100k over all items that the user had not touched,
 so the difference to the best peer is paired. Peers know nothing of items without a history, so how we rank these
 (protocol new-items) stands beside chance.
@@ -69,7 +69,7 @@ def _arguments() -> argparse.Namespace:
 def _peers(folder: Path, protocol: str, last: int) -> dict[str, Any]:
     """Runs the peers, or reads what they reached on the same data before: figures and ranks by name."""
     out = RESULTS / "peers"
-    command = [str(PEERS), "bench/quality_peers.py", str(folder), "--protocol", protocol]
+    command = [str(PEERS), "-m", "bench.quality_peers", str(folder), "--protocol", protocol]
     subprocess.run([*command, "--last", str(last), "--out", str(out)], cwd=ROOT, check=True)
     figures = json.loads((out / f"{protocol}.json").read_text())["peers"]
     return {name: told | {"ranks": _ranks(out / f"{protocol}-{name}.npz")} for name, told in figures.items()}

@@ -52,8 +52,9 @@ class Havoc:
         """Goes on until that many more processes were killed; the workers are one, two, three and one again."""
         step, before = 0, self.kills()
         while self.kills() - before < kills:
-            self.settle((1, 2, 3)[step % 3])
-            self._await_moment(feed, longest_s)
+            workers = (1, 2, 3)[step % 3]
+            self.settle(workers)
+            self._await_moment(feed, longest_s, workers)
             for worker in self._rng.sample(self._workers, self._rng.randint(1, len(self._workers))):
                 self._end_worker(worker)
             for kind in self._kinds:
@@ -62,11 +63,16 @@ class Havoc:
                     self.ended[f"killed {kind}"] += 1
             step += 1
 
-    def _await_moment(self, feed: Feed, longest_s: float) -> None:
+    def _await_moment(self, feed: Feed, longest_s: float, workers: int) -> None:
         """One time in four whatever they are at, such as starting; else soon after they wrote profiles again."""
         if self._rng.random() < 0.75:
             before = self._written()
-            self._system.until(lambda: self._written() > before or not feed.is_sending())
+
+            def wrote() -> bool:
+                self.settle(workers)  # who comes back as a zombie may be the only one, and end
+                return self._written() > before or not feed.is_sending()
+
+            self._system.until(wrote)
         time.sleep(self._rng.uniform(0, longest_s))
 
     def _written(self) -> int:
