@@ -10,7 +10,8 @@ from kafka.admin import KafkaAdminClient
 from domain.errors import TopicError
 from domain.settings import KafkaSettings, StreamSettings, load_settings
 from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, STREAM_GROUP, USER_PROFILES
-from stream.outbox import EXIT_BROKEN
+from stream.membership import Membership
+from stream.outbox import EXIT_BROKEN, Outbox
 from stream.restore import restore_partition, restore_text_hashes
 from stream.topic_admin import create_topics
 from tests.integration.test_system import clicks
@@ -41,7 +42,7 @@ def test_a_deleted_topic_ends_the_worker_with_what_to_do_and_doing_it_brings_eve
         restored(stream)
     with pytest.raises(TopicError, match=f"{settings.topic(ITEM_EMBEDDINGS)} was deleted"):
         for partition in range(settings.partitions):
-            asyncio.run(restore_text_hashes(stream, partition))
+            asyncio.run(restore_text_hashes(stream, partition, lambda: None))
 
     delete(settings, DERIVED)  # what it said
     system.until(lambda: group_is_deleted(settings))
@@ -61,7 +62,8 @@ def test_a_deleted_topic_ends_the_worker_with_what_to_do_and_doing_it_brings_eve
 
 def restored(settings: StreamSettings) -> None:
     for partition in range(settings.partitions):
-        asyncio.run(restore_partition(settings, partition))
+        # Nothing is to be mended here, so the outbox is never asked to write.
+        asyncio.run(restore_partition(settings, partition, Outbox({}, Membership(6)), lambda: None))
 
 
 def last_words_of(system: System, worker) -> str:
