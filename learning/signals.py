@@ -129,6 +129,7 @@ def learn(signals: ItemSignals, lessons: Iterable[Lesson]) -> None:
     Nothing is added of one at or below `signals.position`. This is where a worker spends most of its time: so the
     share's values lie in variables, and the half lives are written out.
     """
+    power, (rate_1, rate_2, rate_3, rate_4, rate_5) = exp2, _RATES
     position, first_ms, as_of_ms = signals.position, signals.first_ms, signals.as_of_ms
     one, two, three, four, five = signals.counts
     stages, before = signals.stages, signals.before
@@ -136,40 +137,42 @@ def learn(signals: ItemSignals, lessons: Iterable[Lesson]) -> None:
         if touch.offset <= position:
             continue
         time = touch.event_time
-        first_ms = time if position < 0 else min(first_ms, time)
+        if time < first_ms or position < 0:
+            first_ms = time
         position = touch.offset
         passed = time - as_of_ms
         if passed > 0:  # the newest: what was counted decays to its time
-            one = one * exp2(passed * _RATES[0]) + 1.0
-            two = two * exp2(passed * _RATES[1]) + 1.0
-            three = three * exp2(passed * _RATES[2]) + 1.0
-            four = four * exp2(passed * _RATES[3]) + 1.0
-            five = five * exp2(passed * _RATES[4]) + 1.0
-            stages = [*map(exp2(passed * _STAGE_RATE).__mul__, stages)]
+            one = one * power(passed * rate_1) + 1.0
+            two = two * power(passed * rate_2) + 1.0
+            three = three * power(passed * rate_3) + 1.0
+            four = four * power(passed * rate_4) + 1.0
+            five = five * power(passed * rate_5) + 1.0
+            stages = [*map(power(passed * _STAGE_RATE).__mul__, stages)]
             stages[bisect_right(STAGES, history) - 1] += 1.0
             as_of_ms = time
         else:
-            one += exp2(-passed * _RATES[0])
-            two += exp2(-passed * _RATES[1])
-            three += exp2(-passed * _RATES[2])
-            four += exp2(-passed * _RATES[3])
-            five += exp2(-passed * _RATES[4])
-            stages[stage_of(history)] += exp2(-passed * _STAGE_RATE)
+            one += power(-passed * rate_1)
+            two += power(-passed * rate_2)
+            three += power(-passed * rate_3)
+            four += power(-passed * rate_4)
+            five += power(-passed * rate_5)
+            stages[stage_of(history)] += power(-passed * _STAGE_RATE)
         for item_id, weight in zip(led, LAG_WEIGHTS):  # noqa: B905 - they differ in length, and this is the inmost loop
             if item_id in before:
                 before[item_id] += weight
             else:
                 before[item_id] = weight
         if len(before) > _PREDECESSORS_AT_MOST:
-            before = _heaviest(before)
+            _forget_lightest(before)
     signals.position, signals.first_ms, signals.as_of_ms = position, first_ms, as_of_ms
     signals.counts, signals.stages, signals.before = [one, two, three, four, five], stages, before
 
 
-def _heaviest(before: dict[str, int]) -> dict[str, int]:
-    """Keeps PREDECESSORS_KEPT; among the lightest of them the id decides."""
-    weights = sorted(before.values(), reverse=True)
-    lightest = weights[PREDECESSORS_KEPT - 1]
-    kept = {item_id: weight for item_id, weight in before.items() if weight > lightest}
-    also = sorted([item_id for item_id, weight in before.items() if weight == lightest])
-    return kept | dict.fromkeys(also[: PREDECESSORS_KEPT - len(kept)], lightest)
+def _forget_lightest(before: dict[str, int]) -> None:
+    """Keeps PREDECESSORS_KEPT, where they are; of those that are as light as each other the last by id go."""
+    count = len(before) - PREDECESSORS_KEPT
+    limit = sorted(before.values())[count - 1]
+    lighter = [item_id for item_id, weight in before.items() if weight < limit]
+    equal = sorted([item_id for item_id, weight in before.items() if weight == limit], reverse=True)
+    for item_id in lighter + equal[: count - len(lighter)]:
+        del before[item_id]

@@ -83,7 +83,8 @@ class Draft:
     def moved_to(self, position: int, arrived_ms: int) -> None:
         """Advances to a record that has been dealt with and lies above its position."""
         self.position = position
-        self._arrived_ms = max(self._arrived_ms, arrived_ms)
+        if arrived_ms > self._arrived_ms:
+            self._arrived_ms = arrived_ms
 
     def insert(self, touch: Touch, size: int) -> tuple[Insertion, int, tuple[str, ...]]:
         """Offers an interaction, as `domain.profile.insert` does.
