@@ -36,6 +36,8 @@ def _or_closed(send: Callable[..., Any], broken: object, error: Callable[[str], 
         try:
             return send(self, *arguments, **options)
         except RuntimeError as closed:
+            if type(closed) is not RuntimeError:  # aiokafka's own errors are some as well
+                raise
             self.close(reason=broken)
             raise error(f"Connection at {self.host}:{self.port} closed: {closed}") from closed
 

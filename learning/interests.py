@@ -35,8 +35,8 @@ def touch_weights(touches: Sequence[Touch], types: Mapping[str, InteractionType]
     times = np.array([touch.event_time for touch in touches], np.float64)
     own = np.array([weight_of(kind, touch.value) for kind, touch in zip(kinds, touches, strict=True)], np.float64)
     half_lives_ms = np.array([kind.half_life_days for kind in kinds]) * DAY_MS
-    weights: NDArray[np.float32] = own * np.exp2((times - times.max(initial=0)) / half_lives_ms)
-    return weights.astype(np.float32)
+    weights: NDArray[np.float32] = (own * np.exp2((times - times.max(initial=0)) / half_lives_ms)).astype(np.float32)
+    return weights
 
 
 def interests(vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> NDArray[np.float32]:

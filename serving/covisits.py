@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from learning.signals import ONCE
 from serving.links import Changes
-from serving.numbering import Numbering, Rows
+from serving.numbering import Numbering, Rows, by_tie
 
 if TYPE_CHECKING:
     from serving.query import Query
@@ -50,7 +50,7 @@ class Covisits:
     """Strengths of the items that the recent ones are linked with; all others have 0.
 
     Attributes:
-        rows: (U,) distinct.
+        rows: (U,) distinct, in the order of a hash of their ids: what ties is cut alike on every replica.
         forward: (len(HORIZONS), U) float32, >= 0: how strongly the recent items lead to each: users touched it
             after them.
         backward: the same of what users touched before them.
@@ -89,10 +89,12 @@ class Covisits:
 
 def covisits(query: "Query") -> Covisits:
     """Adds up what the recent items say; nothing for a user without a history."""
-    behaviour, numbering = query.model.behaviour, query.model.catalogue.numbering
+    behaviour, catalogue = query.model.behaviour, query.model.catalogue
+    numbering = catalogue.numbering
     recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
     after, before = (_links(*of(recent)) for of in (behaviour.successors, behaviour.predecessors))
     rows = numbering.distinct(np.concatenate([after.rows, before.rows]))
+    rows = by_tie(rows, catalogue.tie.take(rows))
     sums = [_summed(links, numbering.places(rows, links.rows), len(rows)) for links in (after, before)]
     return Covisits(rows, sums[0], sums[1], (after, before))
 

@@ -8,7 +8,9 @@ KEPT = 500
 
 
 class Head:
-    """The rows with the highest values, which rise, as decayed counts at a common moment do; one that falls is dropped.
+    """The rows with the highest values. Values mostly rise, as decayed counts at a common moment do.
+
+    A row whose value falls stays, with that value; what lies below the head meanwhile is not looked at.
 
     Attributes:
         floor: what is not above it is not looked at.

@@ -14,6 +14,9 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.02
 
+SILENT_S = 1.0
+"""Writes that have waited so long say so; at a start and after a rebalance it takes less."""
+
 
 class NoMember(FreshetError):
     """Kafka has put this worker out of its group; what it computed is another's to compute again."""
@@ -46,9 +49,11 @@ class Membership:
         Raises:
             NoMember: somebody else may have them.
         """
-        if not self._ended and time.monotonic() >= self._until_s > 0:
-            log.warning("no heartbeat was answered for %g s; writes wait for one", self._session_s)
+        silent_until_s = time.monotonic() + SILENT_S
         while self._ended or time.monotonic() >= self._until_s:
             if self._ended:
                 raise NoMember("Kafka has given this worker's partitions away while it was stopped or cut off")
+            if time.monotonic() >= silent_until_s:
+                silent_until_s = float("inf")
+                log.warning("writes wait for Kafka to answer a heartbeat; a session takes %g s", self._session_s)
             await asyncio.sleep(LOOK_S)

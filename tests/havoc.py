@@ -69,7 +69,8 @@ class Havoc:
             before = self._written()
 
             def wrote() -> bool:
-                self.settle(workers)  # who comes back as a zombie may be the only one, and end
+                if not any(one.status() is None for one in self._workers):
+                    self.settle(workers)  # who came back as a zombie was the only one, and ended
                 return self._written() > before or not feed.is_sending()
 
             self._system.until(wrote)
@@ -86,7 +87,9 @@ class Havoc:
         for since, child in list(self._stopped):
             if time.monotonic() - since > 1.5 * SESSION_S:
                 self._resume(since, child)
-        self._workers = [one for one in self._workers if one.status() is None]
+        alive = [one for one in self._workers if one.status() is None]
+        self.ended["ended by itself worker"] += len(self._workers) - len(alive)  # a zombie, or more than that
+        self._workers = alive
         while len(self._workers) > workers:
             self._tell_to_end(self._workers.pop(0))
         while len(self._workers) < workers:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from inspect import unwrap
 
 import pytest
 import uvloop
@@ -48,5 +49,34 @@ def test_a_request_on_a_connection_that_is_gone_fails_as_one_that_the_client_tri
 
 def test_uvloop_by_itself_raises_what_aiokafka_does_not_expect(settings: KafkaSettings):
     """Once this fails, `domain/closed_connections.py` can go."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(RuntimeError, match="closed"):
-        runner.run(ask_where_nobody_hears(AIOKafkaConnection, settings, []))
+
+    class Connection(AIOKafkaConnection):
+        """As it comes, whatever another test in this process has changed."""
+
+        send = unwrap(AIOKafkaConnection.send)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner, pytest.raises(RuntimeError) as raised:
+        runner.run(ask_where_nobody_hears(Connection, settings, []))
+    assert raised.type is RuntimeError and "handler is closed" in str(raised.value)
+
+
+def test_what_aiokafka_itself_refuses_to_send_is_said_as_it_is_and_closes_nothing(settings: KafkaSettings):
+    class Connection(AIOKafkaConnection):
+        """One of this test's own to change."""
+
+    async def ask() -> None:
+        host, port = settings.bootstrap_servers.split(":")
+        connection = Connection(host, int(port))
+        await connection.connect()
+        try:
+            versions, connection._versions = connection._versions, {MetadataRequest.API_KEY: (1000, 1001)}
+            with pytest.raises(NotImplementedError):  # a RuntimeError as well
+                await connection.send(MetadataRequest([]))
+            connection._versions = versions
+            assert await connection.send(MetadataRequest([]))
+        finally:
+            connection.close()
+
+    fail_as_closed(Connection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ask())

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from domain.clock import DAY_MS
-from domain.codecs import FORMAT, unpack
+from domain.codecs import FORMAT, pack, unpack
 from domain.errors import MalformedEvent
 from domain.interactions import INTERACTION_TYPES
 from domain.profile import Touch
 from embeddings.exact_index import ExactIndex
 from learning.signals import (
+    LAG_WEIGHTS,
     LOOK_BACK,
     ONCE,
     POPULARITY_HALF_LIVES_DAYS,
@@ -87,6 +88,29 @@ def test_of_equally_heavy_predecessors_the_first_by_id_stay():
     for at, name in enumerate(reversed(names)):
         learn(signals, [(touch(at, at), 0, [name])])
     assert set(signals.before) == set(names[:PREDECESSORS_KEPT])
+
+
+def test_which_predecessors_stay_is_told_by_weight_and_id_alone_and_a_restart_between_changes_no_byte():
+    chance = np.random.default_rng(11)
+    calm, restarted = ItemSignals(), ItemSignals()
+    dropped = 0
+    for at in range(60):
+        led = chance.choice(700, LOOK_BACK, replace=False)
+        lesson = touch(at, at), 0, [f"p{one}" for one in led.tolist()]
+        before = dict(calm.before)
+        learn(calm, [lesson])
+        learn(restarted, [lesson])
+        restarted = unpack(pack(restarted), ItemSignals)
+        assert pack(restarted) == pack(calm)
+        sums = before | {one: before.get(one, 0) + weight for one, weight in zip(lesson[2], LAG_WEIGHTS, strict=True)}
+        if len(sums) > PREDECESSORS_KEPT * 3 // 2:
+            kept = sorted(sums, key=lambda one: (-sums[one], one))[:PREDECESSORS_KEPT]
+            assert calm.before == {one: sums[one] for one in kept}
+            assert list(calm.before) == [one for one in sums if one in calm.before]
+            dropped += 1
+        else:
+            assert calm.before == sums
+    assert dropped > 2
 
 
 @pytest.fixture
