@@ -27,7 +27,9 @@ async def ask_where_nobody_hears(
     connection = kind(host, int(port), on_close=lambda _, reason: closings.append(reason))
     await connection.connect()
     assert await connection.send(MetadataRequest([]))
-    connection._writer.transport.abort()  # the loop tells the connection so in its next turn
+    connection._writer.transport.abort()
+    await asyncio.sleep(0)  # the loop has closed the transport, and the connection's reader is to hear of it next
+    assert connection._writer is not None
     await ask(connection)
 
 
