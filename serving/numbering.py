@@ -40,19 +40,20 @@ class Numbering:
 
 def by_tie(rows: Rows, tie: NDArray[np.uint32]) -> Rows:
     """Returns (C,) distinct rows in the order of (C,) numbers, equal ones by row."""
-    numbers = tie.astype(np.int64) << _PLACE
-    numbers |= rows
-    numbers.sort()
-    numbers &= (1 << _PLACE) - 1
-    return numbers
+    return _ordered(rows, tie.astype(np.int64))
 
 
 def best_first(scores: NDArray[np.float32]) -> Rows:
     """Returns the places of (C,) finite scores, the highest first, equal ones as they come: (C,)."""
     numbers = (np.float32(0) - scores).view(np.int32).astype(np.int64)
     numbers ^= (numbers >> 31) & 0x7FFFFFFF  # bits of a negative number rise as it falls
+    return _ordered(np.arange(len(scores)), numbers)
+
+
+def _ordered(places: Rows, numbers: NDArray[np.int64]) -> Rows:
+    """Returns (C,) places by (C,) numbers of 32 bits and a sign, which are changed, equal ones by place."""
     numbers <<= _PLACE
-    numbers |= np.arange(len(scores))
+    numbers |= places
     numbers.sort()
     numbers &= (1 << _PLACE) - 1
     return numbers

@@ -6,6 +6,7 @@ import time
 import msgspec
 import pytest
 
+import stream.membership
 from domain.codecs import pack
 from domain.errors import MalformedEvent
 from domain.items import Item
@@ -175,6 +176,24 @@ def test_a_member_writes_for_a_session_after_its_last_heartbeat_and_then_waits_f
         await membership.assured()
 
     asyncio.run(scenario())
+
+
+def test_writes_that_wait_long_for_a_heartbeat_say_so_once(monkeypatch, caplog):
+    monkeypatch.setattr(stream.membership, "SILENT_S", 0.05)
+
+    async def scenario() -> None:
+        membership = Membership(session_s=10)
+        membership.renew(time.monotonic())
+        await membership.assured()
+        assert not caplog.messages
+        membership.renew(time.monotonic() - 11)
+        waiting = asyncio.create_task(membership.assured())
+        await asyncio.sleep(0.3)
+        membership.renew(time.monotonic())
+        await waiting
+
+    asyncio.run(scenario())
+    assert caplog.messages == ["writes wait for Kafka to answer a heartbeat; a session takes 10 s"]
 
 
 def test_of_several_values_of_a_key_the_newest_is_written_and_what_has_no_place_of_its_own_is_written_whole():
