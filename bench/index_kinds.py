@@ -93,7 +93,7 @@ def _searched(index: faiss.Index, query: Vectors, setting: int, count: int) -> N
     if isinstance(index, faiss.IndexIVF):
         parameters = faiss.SearchParametersIVF(nprobe=setting)  # type: ignore[call-arg]
     elif setting:
-        parameters = faiss.SearchParametersHNSW(efSearch=setting)  # type: ignore[call-arg]
+        parameters = faiss.SearchParametersHNSW(efSearch=setting)  # type: ignore[attr-defined]
     found: NDArray[np.int64] = index.search(query[None], count, params=parameters)[1][0]  # type: ignore[call-arg]
     return found[found >= 0]
 

@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import faiss
 import numpy as np
@@ -17,6 +18,7 @@ from domain.errors import DimensionMismatch, SnapshotCorrupt
 from embeddings.ann_index import AnnIndex, IndexState
 from embeddings.exact_index import ExactIndex
 from embeddings.faiss_index import FaissIndex
+from embeddings.faiss_main import main_over
 from embeddings.snapshot import new_snapshot
 
 D = 8
@@ -44,7 +46,8 @@ class Approximate(FaissIndex):
 
 
 Make = Callable[[int], AnnIndex]
-KINDS = [ExactIndex, FaissIndex, Approximate]
+Kind = TypeVar("Kind", bound=AnnIndex)
+KINDS: list[type[AnnIndex]] = [ExactIndex, FaissIndex, Approximate]
 every_kind = pytest.mark.parametrize("make", KINDS)
 exact_kinds = pytest.mark.parametrize("make", [ExactIndex, FaissIndex])
 
@@ -65,7 +68,7 @@ def clustered(count, dimension=64, seed=0):
     return unit(centres[rng.integers(0, len(centres), count)] + 0.8 * rng.standard_normal((count, dimension)))
 
 
-def filled(make: Make, count=200, seed=0) -> tuple[AnnIndex, np.ndarray]:
+def filled(make: Callable[[int], Kind], count=200, seed=0) -> tuple[Kind, np.ndarray]:
     rows = random_rows(count, seed=seed)
     index = make(D)
     index.add(np.arange(count), rows)
@@ -337,7 +340,7 @@ def test_fresh_rows_are_found_exactly_before_the_main_index_has_them(large):
 def test_a_rebuild_loses_nothing_that_came_during_it(monkeypatch):
     rows = random_rows(100)
     oracle, index = ExactIndex(D), FaissIndex(D, exact_below=0)
-    build = faiss_index.main_over
+    build = main_over
 
     def change(one):
         one.remove(np.array([1, 2]))
@@ -356,7 +359,7 @@ def test_a_rebuild_loses_nothing_that_came_during_it(monkeypatch):
     index.rebuild_now()
     assert len(index) == len(oracle) == 100
     for found, expected in zip(index.search(rows, 100), oracle.search(rows, 100), strict=True):
-        assert (found == expected).all()
+        assert np.array_equal(found, expected)
 
 
 def repeated(work, done, failures):

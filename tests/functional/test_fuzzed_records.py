@@ -35,7 +35,8 @@ from tests.hostile_records import hostile_records
 
 RECORDS = {INTERACTIONS: 50_000, USERS: 25_000, ITEMS: 25_000}
 BATCH = 500
-REASONS = {one.reason.encode() for one in (EventError, *EventError.__subclasses__())}
+ERRORS: list[type[EventError]] = [EventError, *EventError.__subclasses__()]
+REASONS = {one.reason.encode() for one in ERRORS}
 
 
 class MemoryOutbox(Outbox):

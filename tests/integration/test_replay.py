@@ -59,6 +59,11 @@ def encoder() -> TransformerEncoder:
 class Lived:
     """A deployment whose worker has lived through clicks, user changes, changed items and bad records."""
 
+    then_ms: int
+    then_ends: dict[tuple[str, int], int]
+    then_hashes: dict[str, str]
+    then_profiles: dict[str, tuple[str, ...]]
+
     def __init__(self, kafka: str, folder: Path) -> None:
         self.overrides = {
             "bootstrap_servers": kafka,

@@ -19,7 +19,7 @@ def test_creating_twice_creates_once_and_the_check_is_content(overrides: dict[st
 
 
 def test_every_topic_has_the_wanted_partitions_and_models_have_one(settings: KafkaSettings) -> None:
-    partitions = describe_topics(settings).partitions
+    partitions = dict(describe_topics(settings).partitions)
     assert partitions.pop(settings.topic(MODELS)) == 1
     assert set(partitions.values()) == {settings.partitions}
 

@@ -1,6 +1,7 @@
 """Off-policy estimates tell what a policy would have earned; the naive average does not."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,7 +198,8 @@ def files(folder: Path) -> tuple[Path, Path]:
     slates = [exposure(f"r{at}", at * 4_000, "a", drawn) for at in range(20)]
     clicks = [interaction("u", "b", at * 4_000 + 1) for at in range(0, 20, 2)]
     paths = folder / "exposures.jsonl", folder / "interactions.jsonl"
-    for path, records in zip(paths, (slates, clicks), strict=True):
+    written: tuple[Sequence[msgspec.Struct], ...] = (slates, clicks)
+    for path, records in zip(paths, written, strict=True):
         path.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in records))
     return paths
 

@@ -55,8 +55,8 @@ def test_the_order_is_that_of_arrival_whatever_the_batches_and_goes_on_from_the_
     assert merged(records, others, rng.randint(1, 9)) == whole
     at = rng.randrange(len(whole) + 1)
     seen = whole[:at]
-    rest = [[one for one in log if one not in seen] for log in (records, others)]
-    assert seen + merged(*rest, rng.randint(1, 9)) == whole
+    left, right = ([one for one in log if one not in seen] for log in (records, others))
+    assert seen + merged(left, right, rng.randint(1, 9)) == whole
 
 
 def test_what_was_forgotten_since_is_taken_out_of_a_state_of_before():

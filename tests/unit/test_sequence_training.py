@@ -8,9 +8,10 @@ import pytest
 
 from learning.sequence.artefact import Artefact
 from learning.sequence.config import SequenceConfig
+from learning.sequence.curriculum import Progress
 from learning.sequence.fitting import NotFinite
 from learning.sequence.inference import SequenceEncoder
-from learning.sequence.training import Progress, Trained, train
+from learning.sequence.training import Trained, train
 
 ITEMS = 30
 IDS = [f"i{row}" for row in range(ITEMS)]
