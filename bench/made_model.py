@@ -29,6 +29,9 @@ from serving.snapshot import files
 from serving.snapshot.place import Origin, Place
 from serving.snapshot.told import told_of
 
+SHELVES = 1000
+"""Values of the attribute `shelf`, each as frequent as the others: for filters."""
+
 D, TOUCHES, PARTITIONS, BEFORE, KINDS, DISTINCT = 384, 20, 4, 12, 40, 2_000
 """Width of vectors, interactions of a profile, shares of an item, predecessors in each, categories; and how many
 different values are made."""
@@ -110,7 +113,9 @@ def _catalogue(ids: Sequence[str], rng: np.random.Generator) -> Iterator[tuple[s
 
 def _item(number: int, item_id: str) -> bytes:
     kind = f"genre-{number % KINDS}"
-    return msgspec.msgpack.encode(Item(item_id=item_id, title=f"The Dark River of {number}", categories=[kind]))
+    shelf = crc32(item_id.encode()) % SHELVES
+    title = f"The Dark River of {number}"
+    return msgspec.msgpack.encode(Item(item_id=item_id, title=title, categories=[kind], attributes={"shelf": shelf}))
 
 
 def _behaviour(ids: Sequence[str], rng: np.random.Generator, chance: random.Random) -> Iterator[tuple[str, Column]]:

@@ -6,6 +6,8 @@ A real replica of 100,000 users with 20 interactions each and 100,000 items, sta
 (bench/made_model.py), and 8 keep-alive connections from another process (bench/peers.py `load`: plain asyncio, which
 itself takes a part of the two cores, in both cases). The constant route runs on uvicorn, as a replica does, and where
 granian is installed (`pip install granian`) on that as well.
+
+And what a filter of the request's own leaves of a page, where one item in a hundred and one in a thousand passes it.
 """
 
 import sys
@@ -15,8 +17,8 @@ from importlib.util import find_spec
 import httpx
 
 from bench.deployment import Deployment, Replica, answers, deployment, say
-from bench.made_model import write
-from bench.report import Figure, report
+from bench.made_model import SHELVES, write
+from bench.report import Figure, percentile, report
 from cli.broker import HOST, free_port
 from domain.clock import system_clock
 from domain.settings import ServingSettings, load_settings
@@ -26,6 +28,10 @@ THOUSANDS = 100
 CONNECTIONS, SECONDS = 8, 8
 ANSWERS = 50
 """Answers from which the size of the constant is averaged."""
+
+SHARES = {"1_percent": SHELVES // 100, "1_permille": SHELVES // 1000}
+FILTERED = 100
+"""Requests with each filter, one after the other."""
 
 
 def main() -> None:
@@ -44,6 +50,7 @@ def main() -> None:
         unexplained = _load(running, plain, count)
         half = _load(running, explained, count, best["rate"] / 2)
         floor_half = _load(running, constant, count, best["rate"] / 2)
+        filtered = _filtered(replica)
         other = _load(running, _constant(running, "granian", size), count) if find_spec("granian") else None
     beside = ("constant_route", floor["rate"])
     figures = [
@@ -52,6 +59,7 @@ def main() -> None:
         Figure("recommendation_p50", half["p50"], "ms", "constant_route_same_load", floor_half["p50"]),
         Figure("recommendation_p99", half["p99"], "ms", "constant_route_same_load", floor_half["p99"]),
     ]
+    figures += filtered
     if other is not None:
         figures.append(Figure("constant_route_granian", other["rate"], "1/s", *beside))
     report("serving", figures, "python -m bench.serving")
@@ -80,6 +88,27 @@ def _constant(running: Deployment, server: str, size: int) -> str:
 def _size(replica: Replica) -> int:
     urls = [f"{replica.url}/v1/users/user-{at}/recommendations?explain=true" for at in range(ANSWERS)]
     return sum(len(httpx.get(url).content) for url in urls) // ANSWERS
+
+
+def _filtered(replica: Replica) -> list[Figure]:
+    """Asks for what a share of the items passes: how many there are on the page, and how long it takes."""
+    found: dict[str, tuple[float, float]] = {}
+    with httpx.Client() as client:
+        for name, shelves in {"unfiltered": SHELVES, **SHARES}.items():
+            took_ms, items = [], 0
+            for at in range(FILTERED):
+                wanted = {"attributes": {"shelf": {"max": shelves - 1}}} if shelves < SHELVES else None
+                told = client.post(
+                    f"{replica.url}/v1/recommendations", json={"user_id": f"user-{at}", "filter": wanted}
+                )
+                took_ms.append(told.elapsed.total_seconds() * 1000)
+                items += len(told.json()["items"])
+            found[name] = items / FILTERED, percentile(took_ms, 0.5)
+    usual_items, usual_ms = found.pop("unfiltered")
+    pages = [
+        Figure(f"filtered_{name}_items", items, "", "unfiltered", usual_items) for name, (items, _) in found.items()
+    ]
+    return pages + [Figure(f"filtered_{name}_p50", ms, "ms", "unfiltered", usual_ms) for name, (_, ms) in found.items()]
 
 
 def _load(running: Deployment, url: str, users: int, rate: float = 0) -> dict[str, float]:

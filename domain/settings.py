@@ -197,7 +197,12 @@ class ServingSettings(KafkaSettings):
         "Each may hold a body",
     )
     max_count: int = Field(200, ge=1, le=1000, description="most items of one slate")
-    candidates_per_source: int = Field(400, ge=10, le=5000, description="how many candidates each source may give")
+    candidates_per_source: int = Field(
+        150,
+        ge=10,
+        le=5000,
+        description="how many candidates each source may give, co-visitation up to seven times as many",
+    )
     recent_items: int = Field(
         50, ge=1, le=200, description="how many of a user's newest items sources and features look at"
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from learning.ranker import standardised
 from serving import metrics
 from serving.features import matrix
-from serving.filters import FILTERS
+from serving.filters import FILTERS, OF_THE_REQUEST
 from serving.filters.attributes import matches
 from serving.numbering import best_first, by_tie
 from serving.query import Query
@@ -25,6 +25,13 @@ from serving.selectors.exploration import Exploration, explore
 from serving.sources import SOURCES
 
 log = logging.getLogger(__name__)
+
+ENOUGH = 5
+"""A request's own filters should leave so many times the items that it asks for, or there is little to choose from."""
+
+WIDEST = 5_000
+"""Where they leave fewer, sources are asked again for as many as should do, up to so many each: bounded, whatever the
+catalogue's size."""
 
 _NO_ROWS = np.empty(0, np.int64)
 _source_seconds = {name: metrics.source_seconds.labels(name) for name in SOURCES}  # looked up once: it takes a lock
@@ -75,7 +82,7 @@ class Slate:
 def recommend(query: Query) -> Slate:
     """Answers one query from the read model. A user nobody knows gets what trends, and the answer says so."""
     slate = Slate(fallback=None if len(query.recent) else "trending")
-    slate.rows = _filtered(query, _candidates(query, slate), slate)
+    slate.rows = _retrieved(query, slate)
     if not len(slate.rows):
         return slate
     with _features_seconds.time():
@@ -129,10 +136,24 @@ def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Explor
     return chosen if query.offset == 0 else None
 
 
-def _candidates(query: Query, slate: Slate) -> NDArray[np.int64]:
+def _retrieved(query: Query, slate: Slate) -> NDArray[np.int64]:
+    """Returns what sources found and filters left; looks further where the request's own filters leave too few."""
+    wanted = query.offset + query.count
+    limit = max(query.model.settings.candidates_per_source, wanted)
+    while True:
+        rows = _filtered(query, _candidates(query, limit, slate), slate)
+        too_few = len(rows) < ENOUGH * wanted and not slate.removed.keys().isdisjoint(OF_THE_REQUEST)
+        if not too_few or limit >= min(WIDEST, len(query.model.catalogue)):
+            return rows
+        # As many again as the share that passed says, twice over: what lies further away is found by fewer sources.
+        limit = min(limit * max(2, 2 * ENOUGH * wanted // max(1, len(rows))), WIDEST)
+        slate.removed.clear()
+        slate.degraded.clear()
+
+
+def _candidates(query: Query, limit: int, slate: Slate) -> NDArray[np.int64]:
     """Runs the sources within their budget and returns the distinct rows they gave."""
     settings = query.model.settings
-    limit = max(settings.candidates_per_source, query.offset + query.count)
     found: list[NDArray[np.int64]] = []
     started = perf_counter()
     for name, retrieve in SOURCES.items():

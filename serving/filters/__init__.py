@@ -22,3 +22,6 @@ FILTERS: dict[str, Filter] = {
     "excluded": excluded.keep,
     "attributes": attributes.keep,
 }
+
+OF_THE_REQUEST = {"excluded", "attributes"}
+"""Those that a request asks for: where they leave little, sources look further."""

@@ -13,7 +13,8 @@ from serving.query import Query
 from serving.sources import covisitation, fresh, popularity, profile_ann, sequence
 
 Source = Callable[[Query, int], NDArray[np.int64]]
-"""Takes the query and a limit; returns at most that many distinct rows, the best first."""
+"""Takes the query and a limit; returns at most that many distinct rows, the best first; where the source
+says so, several times as many."""
 
 SOURCES: dict[str, Source] = {
     "covisitation": covisitation.retrieve,

@@ -7,6 +7,10 @@ from serving.covisits import SITTING, TASTE, lifted
 from serving.query import Query
 from serving.sources.merging import best, in_turn
 
+LONGER = 2.5
+"""Each list is so many times as long as those of other sources, as behaviour tells the most. On MovieLens 100k,
+events 70,000 to 75,000: nDCG@10 .0956 with lists of 400 and 150 each of the others, .0958 with 400 of all."""
+
 
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     """Returns three lists in turn: after the sitting; after the taste and before the sitting, both by lift."""
@@ -15,10 +19,11 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     model, found = query.model, query.covisits
     new = np.flatnonzero(query.unseen(found.rows))
     rows, forward, backward = found.rows[new], found.forward.take(new, axis=1), found.backward.take(new, axis=1)
+    longer = int(limit * LONGER)
     counts = model.behaviour.counts(query.now_ms, rows)
     rankings = [
-        best(forward[SITTING], limit),
-        best(lifted(forward[TASTE], counts), limit),
-        best(lifted(backward[SITTING], counts), limit),
+        best(forward[SITTING], longer),
+        best(lifted(forward[TASTE], counts), longer),
+        best(lifted(backward[SITTING], counts), longer),
     ]
-    return in_turn([rows[one] for one in rankings], 3 * limit, model.catalogue.numbering)
+    return in_turn([rows[one] for one in rankings], 3 * longer, model.catalogue.numbering)
