@@ -4,14 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from inspect import unwrap
 
+import faust
+import mode.loop
 import pytest
+import uvicorn
 import uvloop
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from domain.closed_connections import fail_as_closed
-from domain.settings import KafkaSettings
+from domain.closed_connections import SENDING, fail_as_closed
+from domain.settings import KafkaSettings, ServingSettings, StreamSettings, load_settings
+from serving import server
+from stream import worker
+from stream.topic_admin import create_topics
 
 Closings = list[CloseReason]
 Loop = Callable[[], asyncio.AbstractEventLoop]
@@ -82,3 +88,34 @@ def test_what_aiokafka_itself_refuses_to_send_is_said_as_it_is_and_closes_nothin
     fail_as_closed(Connection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(ask())
+
+
+@pytest.fixture
+def unmended(monkeypatch: pytest.MonkeyPatch) -> type[AIOKafkaConnection]:
+    """The class that a process's clients use, as it comes; what a start does to this process is kept from it."""
+    for name in SENDING:
+        monkeypatch.setattr(AIOKafkaConnection, name, unwrap(getattr(AIOKafkaConnection, name)))
+    for at_start in (server, worker):
+        monkeypatch.setattr(at_start, "collect_rarely", lambda _: None)
+    monkeypatch.setattr(worker, "pass_over_what_is_here", lambda: None)
+    monkeypatch.setattr(mode.loop, "use", lambda _: None)
+    return AIOKafkaConnection
+
+
+def is_mended(connection: type[AIOKafkaConnection]) -> bool:
+    return all(hasattr(getattr(connection, name), "__wrapped__") for name in SENDING)
+
+
+def test_a_replica_mends_its_connections_before_it_runs(unmended, settings, overrides, monkeypatch):
+    found = [is_mended(unmended)]
+    monkeypatch.setattr(uvicorn.Server, "run", lambda _: found.append(is_mended(unmended)))
+    server.serve(load_settings(ServingSettings, **overrides, search=False))
+    assert found == [False, True]
+
+
+def test_a_worker_mends_its_connections_before_it_runs(unmended, settings, overrides, monkeypatch):
+    found = [is_mended(unmended)]
+    monkeypatch.setattr(faust.Worker, "execute_from_commandline", lambda _: found.append(is_mended(unmended)))
+    create_topics(settings)
+    worker.work(load_settings(StreamSettings, **overrides))
+    assert found == [False, True]
