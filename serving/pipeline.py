@@ -26,8 +26,9 @@ from serving.sources import SOURCES
 
 log = logging.getLogger(__name__)
 
-ENOUGH = 5
-"""A request's own filters should leave so many times the items that it asks for, or there is little to choose from."""
+ENOUGH = 50
+"""A request's own filters should leave so many, or there is little to choose from. The same for all of the first pages,
+so that they are cut from one order."""
 
 WIDEST = 5_000
 """Where they leave fewer, sources are asked again for as many as should do, up to so many each: bounded, whatever the
@@ -138,15 +139,17 @@ def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Explor
 
 def _retrieved(query: Query, slate: Slate) -> NDArray[np.int64]:
     """Returns what sources found and filters left; looks further where the request's own filters leave too few."""
-    wanted = query.offset + query.count
-    limit = max(query.model.settings.candidates_per_source, wanted)
+    page_end = query.offset + query.count
+    limit, enough = query.model.settings.candidates_per_source, max(ENOUGH, page_end)
+    while limit < page_end:  # in few steps, as pages from another number of candidates are cut from another order
+        limit *= 2
     while True:
         rows = _filtered(query, _candidates(query, limit, slate), slate)
-        too_few = len(rows) < ENOUGH * wanted and not slate.removed.keys().isdisjoint(OF_THE_REQUEST)
+        too_few = len(rows) < enough and not slate.removed.keys().isdisjoint(OF_THE_REQUEST)
         if not too_few or limit >= min(WIDEST, len(query.model.catalogue)):
             return rows
         # As many again as the share that passed says, twice over: what lies further away is found by fewer sources.
-        limit = min(limit * max(2, 2 * ENOUGH * wanted // max(1, len(rows))), WIDEST)
+        limit = min(limit * max(2, 2 * enough // max(1, len(rows))), WIDEST)
         slate.removed.clear()
         slate.degraded.clear()
 

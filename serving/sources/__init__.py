@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.query import Query
-from serving.sources import covisitation, fresh, popularity, profile_ann, sequence
+from serving.sources import covisitation, fresh, kind, popularity, profile_ann, sequence
 
 Source = Callable[[Query, int], NDArray[np.int64]]
 """Takes the query and a limit; returns at most that many distinct rows, the best first; where the source
@@ -22,4 +22,5 @@ SOURCES: dict[str, Source] = {
     "profile": profile_ann.retrieve,
     "popularity": popularity.retrieve,
     "fresh": fresh.retrieve,
+    "kind": kind.retrieve,
 }
