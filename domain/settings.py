@@ -201,7 +201,8 @@ class ServingSettings(KafkaSettings):
         150,
         ge=10,
         le=5000,
-        description="how many candidates each source may give, co-visitation up to seven times as many",
+        description="how many candidates each source may give, co-visitation up to seven and a half times as many, "
+        "popularity four times for someone without a history",
     )
     recent_items: int = Field(
         50, ge=1, le=200, description="how many of a user's newest items sources and features look at"
@@ -231,7 +232,8 @@ class ServingSettings(KafkaSettings):
         50.0,
         gt=0,
         le=10_000,
-        description="milliseconds after which sources that have not run yet are skipped, and the answer says so",
+        description="milliseconds after which sources that have not run yet are skipped, and the answer says so; "
+        "and nothing is looked for further",
     )
     max_wait_ms: int = Field(
         2000, ge=0, le=60_000, description="the longest that a request may wait for its `after` token"

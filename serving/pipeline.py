@@ -3,9 +3,7 @@
 The API, the playground, the live meter and the backtest all call `recommend`; there is no second path.
 """
 
-import logging
 from dataclasses import dataclass, field
-from time import perf_counter
 from zlib import crc32
 
 import numpy as np
@@ -14,30 +12,16 @@ from numpy.typing import NDArray
 from learning.ranker import standardised
 from serving import metrics
 from serving.features import matrix
-from serving.filters import FILTERS, OF_THE_REQUEST
 from serving.filters.attributes import matches
-from serving.numbering import best_first, by_tie
+from serving.numbering import best_first
 from serving.query import Query
 from serving.reasons import explain
+from serving.retrieval import retrieve
 from serving.scorers.ranked import parts
 from serving.selectors import diversity
 from serving.selectors.exploration import Exploration, explore
-from serving.sources import SOURCES
-
-log = logging.getLogger(__name__)
-
-ENOUGH = 50
-"""A request's own filters should leave so many, or there is little to choose from. The same for all of the first pages,
-so that they are cut from one order."""
-
-WIDEST = 5_000
-"""Where they leave fewer, sources are asked again for as many as should do, up to so many each: bounded, whatever the
-catalogue's size."""
 
 _NO_ROWS = np.empty(0, np.int64)
-_source_seconds = {name: metrics.source_seconds.labels(name) for name in SOURCES}  # looked up once: it takes a lock
-_source_candidates = {name: metrics.candidates.labels(name) for name in SOURCES}
-_removed = {name: metrics.removed.labels(name) for name in FILTERS}
 _features_seconds, _ranker_seconds = (metrics.stage_seconds.labels(name) for name in ("features", "ranker"))
 
 
@@ -82,8 +66,10 @@ class Slate:
 
 def recommend(query: Query) -> Slate:
     """Answers one query from the read model. A user nobody knows gets what trends, and the answer says so."""
-    slate = Slate(fallback=None if len(query.recent) else "trending")
-    slate.rows = _retrieved(query, slate)
+    look = retrieve(query)
+    slate = Slate(
+        fallback=None if query.recent else "trending", degraded=look.degraded, removed=look.removed, rows=look.rows
+    )
     if not len(slate.rows):
         return slate
     with _features_seconds.time():
@@ -135,66 +121,6 @@ def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Explor
     )
     slate.order = np.concatenate([order[chosen.places], np.delete(order, chosen.places)])
     return chosen if query.offset == 0 else None
-
-
-def _retrieved(query: Query, slate: Slate) -> NDArray[np.int64]:
-    """Returns what sources found and filters left; looks further where the request's own filters leave too few."""
-    page_end = query.offset + query.count
-    limit, enough = query.model.settings.candidates_per_source, max(ENOUGH, page_end)
-    while limit < page_end:  # in few steps, as pages from another number of candidates are cut from another order
-        limit *= 2
-    while True:
-        rows = _filtered(query, _candidates(query, limit, slate), slate)
-        too_few = len(rows) < enough and not slate.removed.keys().isdisjoint(OF_THE_REQUEST)
-        if not too_few or limit >= min(WIDEST, len(query.model.catalogue)):
-            return rows
-        # As many again as the share that passed says, twice over: what lies further away is found by fewer sources.
-        limit = min(limit * max(2, 2 * enough // max(1, len(rows))), WIDEST)
-        slate.removed.clear()
-        slate.degraded.clear()
-
-
-def _candidates(query: Query, limit: int, slate: Slate) -> NDArray[np.int64]:
-    """Runs the sources within their budget and returns the distinct rows they gave."""
-    settings = query.model.settings
-    found: list[NDArray[np.int64]] = []
-    started = perf_counter()
-    for name, retrieve in SOURCES.items():
-        if name in settings.disabled:
-            continue
-        late = (perf_counter() - started) * 1000 > settings.source_budget_ms
-        if late and any(map(len, found)):  # an empty slate in time serves nobody
-            _degrade(slate, name, "late")
-            continue
-        try:
-            with _source_seconds[name].time():
-                rows = retrieve(query, limit)
-        except Exception:
-            log.exception("source %s failed", name)
-            _degrade(slate, name, "failed")
-            continue
-        _source_candidates[name].inc(len(rows))
-        found.append(rows)
-    catalogue = query.model.catalogue
-    rows = catalogue.numbering.distinct(np.concatenate(found)) if found else _NO_ROWS
-    # In the order of a hash of the ids, not of arrival: every replica adds in the same order.
-    return by_tie(rows, catalogue.tie.take(rows))
-
-
-def _degrade(slate: Slate, source: str, how: str) -> None:
-    slate.degraded.append(f"{source}: {how}")
-    metrics.source_failures.labels(source, how).inc()
-
-
-def _filtered(query: Query, rows: NDArray[np.int64], slate: Slate) -> NDArray[np.int64]:
-    for name, keep in FILTERS.items():
-        kept = keep(query, rows)
-        removed = len(rows) - int(kept.sum())
-        if removed:
-            slate.removed[name] = removed
-            _removed[name].inc(removed)
-        rows = rows[kept]
-    return rows
 
 
 def _boosted(query: Query, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.float32]:

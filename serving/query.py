@@ -21,6 +21,7 @@ LED_TO = 20
 
 _Labels = Annotated[list[Annotated[str, Meta(max_length=128)]], Meta(max_length=64)]
 _Scalar = str | float | bool | None
+_Scalars = Annotated[list[_Scalar], Meta(max_length=64)]
 
 
 class AttributeRange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,13 +36,13 @@ class ItemFilter(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
 
     `categories` and `tags`: at least one in common. `price` and an attribute's range: the number lies in
     it; an item without the number fails. An attribute's value: equal, or one of a list. `exclude`: none of
-    the items that this inner filter describes.
+    the items that this inner filter describes; an inner one has no `exclude` of its own.
     """
 
     categories: _Labels = []
     tags: _Labels = []
     price: AttributeRange | None = None
-    attributes: Annotated[dict[str, _Scalar | list[_Scalar] | AttributeRange], Meta(max_length=16)] = {}
+    attributes: Annotated[dict[str, _Scalar | _Scalars | AttributeRange], Meta(max_length=16)] = {}
     exclude: "ItemFilter | None" = None
 
 

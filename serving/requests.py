@@ -102,6 +102,9 @@ def _check(replica: Replica, request: RecommendRequest) -> None:
         raise QueryError(str(error)) from None
     if not 1 <= request.count <= replica.settings.max_count:
         raise QueryError(f"count: between 1 and {replica.settings.max_count} (FRESHET_MAX_COUNT), got {request.count}")
+    for wanted in [request.filter, *[boost.filter for boost in request.boost]]:
+        if wanted is not None and wanted.exclude is not None and wanted.exclude.exclude is not None:
+            raise QueryError("filter: `exclude` within an `exclude` says nothing that the outer one could not")
     unknown = {event.type for event in request.history} - replica.model.types.keys()
     if unknown:
         raise QueryError(f"history: type {sorted(unknown)[0]!r} is not one of {', '.join(sorted(replica.model.types))}")

@@ -17,10 +17,10 @@ Source = Callable[[Query, int], NDArray[np.int64]]
 says so, several times as many."""
 
 SOURCES: dict[str, Source] = {
+    "kind": kind.retrieve,
     "covisitation": covisitation.retrieve,
     "sequence": sequence.retrieve,
     "profile": profile_ann.retrieve,
     "popularity": popularity.retrieve,
     "fresh": fresh.retrieve,
-    "kind": kind.retrieve,
 }

@@ -1,11 +1,13 @@
 """What a request's own filters leave: where that is little, sources look further, and no further than is bounded."""
 
+from time import sleep
+
 import numpy as np
 import pytest
 
 from domain.items import Item
 from embeddings.transformer import TransformerEncoder
-from serving import pipeline
+from serving import metrics, pipeline, retrieval
 from serving.query import ItemFilter, stored_query
 from serving.sources import SOURCES, kind
 from tests.builders import START_MS, Deployment, interaction
@@ -13,27 +15,25 @@ from tests.builders import START_MS, Deployment, interaction
 ITEMS = 600
 RARE = ItemFilter(attributes={"shelf": "rare"})
 CATEGORY = ItemFilter(categories=["rare"])
+MOST = ItemFilter(attributes={"shelf": "common"})
+TENTH = ItemFilter(attributes={"tenth": True})
 
 
 @pytest.fixture(scope="module")
 def deployment(encoder: TransformerEncoder) -> Deployment:
-    made = Deployment(encoder, candidates_per_source=10)
-    shelves = ("rare" if at % 100 == 99 else "common" for at in range(ITEMS))
-    made.put_items(
-        *[
-            Item(
-                item_id=f"i{at}", title=f"Chapter {at}", categories=[shelf], attributes={"shelf": shelf}, published_at=1
-            )
-            for at, shelf in enumerate(shelves)
-        ]
-    )
+    made, films = Deployment(encoder, candidates_per_source=10), []
+    for at in range(ITEMS):
+        shelf = "rare" if at % 100 == 99 else "common"
+        told = {"shelf": shelf, "tenth": at % 10 == 3}
+        films.append(Item(item_id=f"i{at}", title=f"Chapter {at}", categories=[shelf], attributes=told, published_at=1))
+    made.put_items(*films)
     made.learn(*[interaction(f"u{at % 7}", f"i{at}", at) for at in range(0, ITEMS, 2)])  # nobody touched what is rare
     made.learn(interaction("ann", "i0", ITEMS))
     return made
 
 
-def asked(deployment: Deployment, count: int = 2, **wishes) -> pipeline.Slate:
-    query = stored_query(deployment.replica.model, "ann", count, START_MS + 86_400_000)
+def asked(deployment: Deployment, count: int = 2, user: str = "ann", **wishes) -> pipeline.Slate:
+    query = stored_query(deployment.replica.model, user, count, START_MS + 86_400_000)
     for name, wish in wishes.items():
         setattr(query, name, wish)
     return pipeline.recommend(query)
@@ -82,21 +82,48 @@ def test_a_category_too_large_to_be_looked_through_is_left_to_other_sources(depl
     assert not len(kind.retrieve(query, 10))
 
 
-def test_pages_under_a_filter_follow_each_other_without_gaps_or_repeats(deployment):
-    pages = [asked(deployment, filter=RARE, offset=offset) for offset in (0, 2, 4)]
-    rows = [one.row for page in pages for one in page.items]
-    assert sorted(rows) == sorted(deployment.replica.model.catalogue.by_category["rare"])
-    assert [page.more for page in pages] == [True, True, False]
+@pytest.mark.parametrize("wish", [None, TENTH, MOST], ids=["all", "tenth", "most"])
+@pytest.mark.parametrize("user", ["ann", "nobody"])
+def test_pages_are_cut_from_one_order_however_far_one_goes_on(deployment, wish, user):
+    pages, more = [], True
+    while more:
+        page = asked(deployment, count=10, filter=wish, offset=10 * len(pages), rotation=0.3, user=user)
+        pages.append([one.row for one in page.items])
+        more = page.more
+    rows = [row for page in pages for row in page]
+    assert len(pages) > 4 and len({*rows}) == len(rows) == len(page.rows)
+    assert {len(one) for one in pages[:-1]} == {10}
 
 
 def test_without_looking_further_it_would_not(deployment, monkeypatch):
-    monkeypatch.setattr(pipeline, "WIDEST", 10)
+    monkeypatch.setattr(retrieval, "WIDEST", 10)
     assert len(asked(deployment, filter=RARE).items) < 2
 
 
-def test_what_was_removed_is_told_of_the_last_look_alone(deployment):
-    slate = asked(deployment, filter=ItemFilter(attributes={"shelf": "nowhere"}))
-    assert not slate.items and slate.removed["attributes"] <= ITEMS
+def test_what_is_told_and_counted_is_of_the_look_that_the_slate_came_from(deployment, limits):
+    counted = metrics.removed.labels("attributes")
+    before = counted._value.get()
+    slate = asked(deployment, filter=RARE)
+    assert len(limits) > 1
+    assert slate.removed["attributes"] == counted._value.get() - before == ITEMS - 1 - len(slate.rows)  # ann saw one
+
+
+def test_a_further_look_that_comes_too_late_changes_nothing(deployment, limits, monkeypatch):
+    first = asked(deployment, filter=TENTH, count=1)
+    model = deployment.replica.model
+    monkeypatch.setattr(model, "settings", model.settings.model_copy(update={"source_budget_ms": 300.0}))
+    name, retrieve = list(SOURCES.items())[1]
+
+    def slower(query, limit):
+        if limit > 10:
+            sleep(0.35)
+        return retrieve(query, limit)
+
+    monkeypatch.setitem(SOURCES, name, slower)
+    limits.clear()
+    slate = asked(deployment, filter=TENTH, count=1)
+    assert len(limits) == 2 and slate.degraded == []
+    assert 0 < len(slate.rows) < len(first.rows)
 
 
 def test_a_request_that_excludes_what_was_found_is_looked_further_for_too(deployment, limits):
@@ -115,6 +142,6 @@ def test_a_request_without_a_filter_asks_once(deployment, limits):
 
 
 def test_nobody_looks_further_than_the_widest(deployment, limits, monkeypatch):
-    monkeypatch.setattr(pipeline, "WIDEST", 100)
+    monkeypatch.setattr(retrieval, "WIDEST", 100)
     asked(deployment, filter=ItemFilter(attributes={"shelf": "nowhere"}))
     assert limits == [10, 100]

@@ -155,6 +155,19 @@ async def test_a_dislike_pushes_its_likes_away(deployment):
     assert after.index("aliens") > after.index("notting")
 
 
+async def test_a_filter_is_bounded(deployment):
+    inner = {"exclude": {"exclude": {"categories": ["Crime"]}}}
+    for body in ({"filter": inner}, {"boost": [{"filter": inner, "factor": 2}]}):
+        assert "within an `exclude`" in (await refused(deployment, body))
+    assert "64" in await refused(deployment, {"filter": {"attributes": {"year": [*range(65)]}}})
+
+
+async def refused(deployment: Deployment, body: dict) -> str:
+    answer = await post(deployment, body)
+    assert answer.status_code == 400
+    return answer.json()["detail"]
+
+
 async def test_filter_exclude_boost_and_history_of_a_post_are_honoured(deployment):
     deployment.learn(*[interaction(f"u{n}", item, n) for n, item in enumerate(FILMS)])
     only = (await post(deployment, {"filter": {"categories": ["Crime"]}})).json()

@@ -1,0 +1,119 @@
+"""The first half of the request path: what the sources find and the filters leave. Looks further where that is little.
+
+All pages of a request are cut from one order, so what is looked at depends on nothing that differs between them.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serving import metrics
+from serving.filters import FILTERS, OF_THE_REQUEST
+from serving.numbering import by_tie
+from serving.query import Query
+from serving.sources import SOURCES
+
+log = logging.getLogger(__name__)
+
+ENOUGH = 50
+"""A request's own filters should leave so many, or there is little to choose from."""
+
+WIDEST = 5_000
+"""Where they leave fewer, sources are asked for more, up to so many each: bounded, whatever the catalogue's size."""
+
+_NO_ROWS = np.empty(0, np.int64)
+_seconds = {name: metrics.source_seconds.labels(name) for name in SOURCES}  # looked up once: it takes a lock
+_candidates = {name: metrics.candidates.labels(name) for name in SOURCES}
+_removed = {name: metrics.removed.labels(name) for name in FILTERS}
+
+
+@dataclass
+class Look:
+    """What one look at the sources came to.
+
+    Attributes:
+        rows: (C,) int64, distinct: every candidate that survived the filters, in the order of a hash of the ids.
+        found: how many each source gave.
+        removed: how many each filter took out, where it took any.
+        degraded: sources that failed or were late, as `SOURCE: failed` or `SOURCE: late`.
+    """
+
+    rows: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
+    found: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    degraded: list[str] = field(default_factory=list)
+
+
+def retrieve(query: Query) -> Look:
+    """Returns the candidates of a query.
+
+    Where what it asks to leave out, `exclude` and `filter`, takes so many that few are left, the sources are asked for
+    more, as long as there is time for it and it helps.
+    """
+    settings = query.model.settings
+    late_s = perf_counter() + settings.source_budget_ms / 1000
+    limit, enough = max(settings.candidates_per_source, query.count), max(ENOUGH, query.count)
+    look = _look(query, limit, late_s)
+    while len(look.rows) < enough and not look.removed.keys().isdisjoint(OF_THE_REQUEST):
+        if limit >= min(WIDEST, len(query.model.catalogue)) or perf_counter() > late_s:
+            break
+        # As many again as the share that passed says, twice over: what lies further away is found by fewer sources.
+        limit = min(limit * max(2, 2 * enough // max(1, len(look.rows))), WIDEST)
+        wider = _look(query, limit, late_s)
+        if len(wider.rows) <= len(look.rows) or len(wider.degraded) > len(look.degraded):
+            break
+        look = wider
+    _count(look)
+    return look
+
+
+def _look(query: Query, limit: int, late_s: float) -> Look:
+    look = Look()
+    look.rows = _filtered(query, _found(query, limit, late_s, look), look)
+    return look
+
+
+def _found(query: Query, limit: int, late_s: float, look: Look) -> NDArray[np.int64]:
+    """Runs the sources until they are late and returns the distinct rows they gave."""
+    off, found = query.model.settings.disabled, [_NO_ROWS]
+    for name, source in SOURCES.items():
+        if name in off:
+            continue
+        if any(look.found.values()) and perf_counter() > late_s:  # an empty slate in time serves nobody
+            look.degraded.append(f"{name}: late")
+            continue
+        try:
+            with _seconds[name].time():
+                found.append(source(query, limit))
+        except Exception:
+            log.exception("source %s failed", name)
+            look.degraded.append(f"{name}: failed")
+            continue
+        look.found[name] = len(found[-1])
+    catalogue = query.model.catalogue
+    rows = catalogue.numbering.distinct(np.concatenate(found))
+    # In the order of a hash of the ids, not of arrival: every replica adds in the same order.
+    return by_tie(rows, catalogue.tie.take(rows))
+
+
+def _filtered(query: Query, rows: NDArray[np.int64], look: Look) -> NDArray[np.int64]:
+    for name, keep in FILTERS.items():
+        kept = keep(query, rows)
+        removed = len(rows) - int(kept.sum())
+        if removed:
+            look.removed[name] = removed
+        rows = rows[kept]
+    return rows
+
+
+def _count(look: Look) -> None:
+    for source, count in look.found.items():
+        _candidates[source].inc(count)
+    for name, count in look.removed.items():
+        _removed[name].inc(count)
+    for one in look.degraded:
+        source, _, how = one.partition(": ")
+        metrics.source_failures.labels(source, how).inc()
