@@ -202,7 +202,7 @@ class ServingSettings(KafkaSettings):
         ge=10,
         le=5000,
         description="how many candidates each source may give, co-visitation up to seven and a half times as many, "
-        "popularity four times for someone without a history",
+        "new items two and a half times, popularity four times for someone without a history",
     )
     recent_items: int = Field(
         50, ge=1, le=200, description="how many of a user's newest items sources and features look at"

@@ -5,6 +5,11 @@ from numpy.typing import NDArray
 
 from serving.query import Query
 
+LONGER = 2.5
+"""The list is so many times as long as those of other sources: of items that hardly anybody can have found yet few are
+chosen, and the ranker learns from each of these choices what speaks for a new item. With 150 instead of 400, a new item
+was among the first ten of all in .007 of its choices instead of .017 (MovieLens 100k, protocol new-items)."""
+
 LOOKED_AT = 500
 """Of more than so many new items, those that came into the catalogue last are looked at."""
 
@@ -16,7 +21,7 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     text to the user's interests; for a stranger the newest come first.
     """
     rows = query.model.new_items.latest(query.now_ms, LOOKED_AT)
-    best: NDArray[np.int64] = rows[np.argsort(-_promise(query, rows), kind="stable")[:limit]]
+    best: NDArray[np.int64] = rows[np.argsort(-_promise(query, rows), kind="stable")[: int(limit * LONGER)]]
     return best
 
 
