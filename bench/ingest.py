@@ -3,7 +3,8 @@
     python -m bench.ingest
 
 A topic of four partitions is filled first: 180,000 events of 6,000 users on 2,000 items, with a long tail; so many that
-the first fetch and the last commit weigh little. Then three things read it, one after the other, on the same embedded broker:
+the first fetch and the last commit weigh little. Then three things read it, one after the other, on the same embedded
+broker:
 
 * the worker: decode, deduplicate, profiles, signals, all written to Kafka. It counts from the first events
   it applied to the moment when it has committed the last ones, which it does when all they gave rise to
