@@ -2,7 +2,7 @@
 
     python -m bench.ingest
 
-A topic of four partitions is filled first: 180,000 events of 6,000 users on 2,000 items, with a long tail; so many that
+A topic of four partitions is filled first: 120,000 events of 2,000 users on 2,000 items, with a long tail; so many that
 the first fetch and the last commit weigh little. Then three things read it, one after the other, on the same embedded
 broker:
 
@@ -42,7 +42,7 @@ from domain.errors import FreshetError
 from domain.log_reader import Record, read_to_end
 from domain.topics import INTERACTIONS, ITEM_SIGNALS, USER_PROFILES
 
-EVENTS, USERS, ITEMS, ROUNDS = 180_000, 6_000, 2_000, 3
+EVENTS, USERS, ITEMS, ROUNDS = 120_000, 2_000, 2_000, 3
 SCALED_PARTITIONS = 8
 OUTPUT = "limit-output"
 APPLIED = "freshet_stream_interactions_total"

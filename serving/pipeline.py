@@ -51,6 +51,7 @@ class Slate:
         removed: how many candidates each filter took out.
         rows: (C,) int64, every candidate that survived the filters.
         candidates: (C, F) their standardised features, for the ranker to learn from.
+        limit: how many candidates of a source they were chosen from; a further page goes on from as many.
         order: (C,) places in `rows`, best first, as selected: a page is a part of it. For the judge.
     """
 
@@ -61,6 +62,7 @@ class Slate:
     removed: dict[str, int] = field(default_factory=dict)
     rows: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
     candidates: NDArray[np.float32] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    limit: int = 0
     order: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
 
 
@@ -68,7 +70,11 @@ def recommend(query: Query) -> Slate:
     """Answers one query from the read model. A user nobody knows gets what trends, and the answer says so."""
     look = retrieve(query)
     slate = Slate(
-        fallback=None if query.recent else "trending", degraded=look.degraded, removed=look.removed, rows=look.rows
+        fallback=None if query.recent else "trending",
+        degraded=look.degraded,
+        removed=look.removed,
+        rows=look.rows,
+        limit=look.limit,
     )
     if not len(slate.rows):
         return slate
@@ -104,23 +110,32 @@ def _page(query: Query, slate: Slate, scores: NDArray[np.float32], chosen: Explo
 
 def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Exploration | None:
     """Sets the slate's order: by score, spread by the diversity selector, with the slots that explore."""
-    catalogue, wanted = query.model.catalogue, query.offset + query.count
-    settings = query.model.settings
+    settings, end = query.model.settings, query.offset + query.count
     order = best_first(scores)  # equal ones stay in the order of their ids' hash
-    vectors = catalogue.vectors[slate.rows[order]] if query.diversity > 0 else np.empty((len(order), 0), np.float32)
-    first = diversity.select(scores[order], vectors, wanted, query.diversity)
-    order = np.concatenate([order[first], np.delete(order, first)])
-    slate.order = order
     if query.explore_share <= 0 or settings.explore_policy == "greedy":
+        slate.order = _spread(query, slate, scores, order, end)
         return None
-    counts = query.model.behaviour.counts(query.now_ms, slate.rows[order])
+    first = _spread(query, slate, scores, order, query.count)
+    counts = query.model.behaviour.counts(query.now_ms, slate.rows[first])
     uncertainty = (max(float(scores.std()), 1e-3) / np.sqrt(1 + counts)).astype(np.float32)
     # The first page explores; those after it go on in order, so that none repeats what it showed.
     chosen = explore(
-        scores[order], uncertainty, query.count, query.explore_share, settings.explore_policy, _dice(query, 1)
+        scores[first], uncertainty, query.count, query.explore_share, settings.explore_policy, _dice(query, 1)
     )
-    slate.order = np.concatenate([order[chosen.places], np.delete(order, chosen.places)])
+    page, others = first[chosen.places], _spread(query, slate, scores, order, end + query.count)
+    slate.order = np.concatenate([page, others[~np.isin(others, page)]])
     return chosen if query.offset == 0 else None
+
+
+def _spread(
+    query: Query, slate: Slate, scores: NDArray[np.float32], order: NDArray[np.int64], wanted: int
+) -> NDArray[np.int64]:
+    """Returns places, (C,) as `order` and by score, of which so many come first as the diversity selector has them."""
+    if query.diversity <= 0:
+        return order
+    vectors = query.model.catalogue.vectors[slate.rows[order]]
+    first = diversity.select(scores[order], vectors, wanted, query.diversity, query.count)
+    return np.concatenate([order[first], np.delete(order, first)])
 
 
 def _boosted(query: Query, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.float32]:

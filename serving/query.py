@@ -76,6 +76,7 @@ class Query:
         touches: the user's interactions, ascending in time; empty for someone unknown.
         rows: (T,) int64: the catalogue row of each touch, -1 where the item is gone or never came.
         weights: (T,) float32: the pull of each touch now.
+        limit: how many candidates of a source the page before was chosen from; 0 on the first page.
     """
 
     user_id: str
@@ -91,6 +92,7 @@ class Query:
     diversity: float = 0.0
     rotation: float = 0.0
     offset: int = 0
+    limit: int = 0
     explore_share: float = 0.0
     reasons: bool = True
     _led: tuple[NDArray[np.int64], Led] | None = field(default=None, init=False, repr=False)

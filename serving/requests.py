@@ -19,6 +19,7 @@ from serving import metrics
 from serving.pipeline import Slate, recommend
 from serving.query import Boost, HistoryEvent, ItemFilter, Query, stored_query
 from serving.replica import Replica
+from serving.retrieval import WIDEST
 from serving.side_effects.exposures import exposure_of
 
 DEFAULT_WAIT_MS = 1000
@@ -86,7 +87,7 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
         ),
         fallback=slate.fallback,
         variant=query.model.settings.variant,
-        next_cursor=_cursor(query.offset + query.count) if slate.more else None,
+        next_cursor=_cursor(query.offset + query.count, slate.limit) if slate.more else None,
         stale=replica.follower.stale,
         fresh=fresh,
         degraded=slate.degraded,
@@ -104,7 +105,7 @@ def _check(replica: Replica, request: RecommendRequest) -> None:
         raise QueryError(f"count: between 1 and {replica.settings.max_count} (FRESHET_MAX_COUNT), got {request.count}")
     for wanted in [request.filter, *[boost.filter for boost in request.boost]]:
         if wanted is not None and wanted.exclude is not None and wanted.exclude.exclude is not None:
-            raise QueryError("filter: `exclude` within an `exclude` says nothing that the outer one could not")
+            raise QueryError("filter: an `exclude` may not have an `exclude` of its own")
     unknown = {event.type for event in request.history} - replica.model.types.keys()
     if unknown:
         raise QueryError(f"history: type {sorted(unknown)[0]!r} is not one of {', '.join(sorted(replica.model.types))}")
@@ -120,6 +121,7 @@ def _query(replica: Replica, request: RecommendRequest) -> Query:
             for at, one in enumerate(request.history)
         )
         query = replace(query, touches=touches)
+    offset, limit = _place(replica, request.cursor)
     return replace(
         query,
         scenario=request.scenario,
@@ -130,7 +132,8 @@ def _query(replica: Replica, request: RecommendRequest) -> Query:
         diversity=query.diversity if request.diversity is None else request.diversity,
         explore_share=query.explore_share if request.explore is None else request.explore,
         rotation=request.rotation,
-        offset=_offset(replica, request.cursor),
+        offset=offset,
+        limit=limit,
     )
 
 
@@ -150,18 +153,19 @@ def _items(query: Query, slate: Slate) -> list[RecommendedItem]:
     ]
 
 
-def _cursor(offset: int) -> str:
-    return base64.urlsafe_b64encode(f"from.{offset}".encode()).decode().rstrip("=")
+def _cursor(offset: int, limit: int) -> str:
+    return base64.urlsafe_b64encode(f"from.{offset}.{limit}".encode()).decode().rstrip("=")
 
 
-def _offset(replica: Replica, cursor: str | None) -> int:
+def _place(replica: Replica, cursor: str | None) -> tuple[int, int]:
+    """Returns where a page begins and how many candidates of a source it is chosen from, as the page before was."""
     if cursor is None:
-        return 0
+        return 0, 0
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode("ascii")
-        offset = int(raw.removeprefix("from.")) if raw.startswith("from.") else -1
+        offset, limit = map(int, raw.removeprefix("from.").split(".")) if raw.startswith("from.") else (-1, -1)
     except (ValueError, binascii.Error):
-        offset = -1
-    if not 0 <= offset <= 10 * replica.settings.max_count:
+        offset = limit = -1
+    if not (0 <= offset <= 10 * replica.settings.max_count and 0 < limit <= WIDEST):
         raise QueryError(f"cursor: {cursor!r} is not a `next_cursor` of an earlier answer")
-    return offset
+    return offset, limit

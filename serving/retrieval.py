@@ -1,6 +1,6 @@
 """The first half of the request path: what the sources find and the filters leave. Looks further where that is little.
 
-All pages of a request are cut from one order, so what is looked at depends on nothing that differs between them.
+All pages of a request are cut from one order: how far the first one looked goes on in its cursor.
 """
 
 import logging
@@ -39,12 +39,14 @@ class Look:
         found: how many each source gave.
         removed: how many each filter took out, where it took any.
         degraded: sources that failed or were late, as `SOURCE: failed` or `SOURCE: late`.
+        limit: how many a source was asked for.
     """
 
     rows: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
     found: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
+    limit: int = 0
 
 
 def retrieve(query: Query) -> Look:
@@ -55,23 +57,24 @@ def retrieve(query: Query) -> Look:
     """
     settings = query.model.settings
     late_s = perf_counter() + settings.source_budget_ms / 1000
-    limit, enough = max(settings.candidates_per_source, query.count), max(ENOUGH, query.count)
-    look = _look(query, limit, late_s)
-    while len(look.rows) < enough and not look.removed.keys().isdisjoint(OF_THE_REQUEST):
-        if limit >= min(WIDEST, len(query.model.catalogue)) or perf_counter() > late_s:
+    enough = max(ENOUGH, query.count)
+    look = _look(query, query.limit or max(settings.candidates_per_source, query.count), late_s)
+    while not query.limit and len(look.rows) < enough and not look.removed.keys().isdisjoint(OF_THE_REQUEST):
+        if look.limit >= min(WIDEST, len(query.model.catalogue)) or perf_counter() > late_s:
             break
         # As many again as the share that passed says, twice over: what lies further away is found by fewer sources.
-        limit = min(limit * max(2, 2 * enough // max(1, len(look.rows))), WIDEST)
-        wider = _look(query, limit, late_s)
-        if len(wider.rows) <= len(look.rows) or len(wider.degraded) > len(look.degraded):
+        more = 2 * enough // max(1, len(look.rows))
+        wider = _look(query, min(look.limit * max(2, more), WIDEST), late_s)
+        if len(wider.rows) <= len(look.rows):
             break
+        wider.degraded = look.degraded  # what only a further look had no time for is missing from no slate
         look = wider
     _count(look)
     return look
 
 
 def _look(query: Query, limit: int, late_s: float) -> Look:
-    look = Look()
+    look = Look(limit=limit)
     look.rows = _filtered(query, _found(query, limit, late_s, look), look)
     return look
 

@@ -26,7 +26,7 @@ EXAMPLE = Recommendations(
     profile=ProfileSummary(as_of=891717742000, interactions=42),
     fallback=None,
     variant="default",
-    next_cursor="ZnJvbS4x",
+    next_cursor="ZnJvbS4xLjE1MA",
     stale=False,
     fresh=True,
     degraded=[],

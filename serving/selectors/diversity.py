@@ -4,11 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 POOL = 10
-"""Choose among the best POOL x wanted candidates: further down, relevance is too low to be worth it."""
+"""Choose among the best POOL pages of candidates: further down, relevance is too low to be worth it."""
 
 
 def select(
-    scores: NDArray[np.float32], vectors: NDArray[np.float32], wanted: int, diversity: float
+    scores: NDArray[np.float32], vectors: NDArray[np.float32], wanted: int, diversity: float, page: int
 ) -> NDArray[np.int64]:
     """Picks a slate, one item at a time: relevance against likeness to what was picked already.
 
@@ -17,11 +17,12 @@ def select(
         vectors: (C, D) unit rows, zero for an item without a text, which resembles nothing.
         wanted: how many to pick.
         diversity: 0 keeps the order of the scores; 1 looks at likeness alone.
+        page: how many are shown at once; with the same, what fewer are picked is the beginning of what more are.
 
     Returns:
-        (min(wanted, C),) places, in the order of the slate. Ties go to the better ranked.
+        (min(wanted, C, POOL x page),) places, in the order of the slate. Ties go to the better ranked.
     """
-    pool = min(len(scores), wanted * POOL)
+    pool = min(len(scores), page * POOL)
     if diversity <= 0 or pool <= 1:
         return np.arange(min(wanted, len(scores)))
     low, high = float(scores[pool - 1]), float(scores[0])

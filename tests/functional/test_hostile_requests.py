@@ -24,7 +24,7 @@ PLAUSIBLE = st.sampled_from(
         {"price": {"max": 1e308}, "exclude": {"tags": ["x"]}},
         [{"item_id": "i1", "type": "like"}, {"item_id": "gone", "value": -1e300}],
         [{"filter": {"categories": ["A"]}, "factor": 3.5}],
-        "ZnJvbS4x",
+        "ZnJvbS4xLjE1MA",
         "MC4w",
     ]
 )

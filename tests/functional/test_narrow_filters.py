@@ -21,7 +21,7 @@ TENTH = ItemFilter(attributes={"tenth": True})
 
 @pytest.fixture(scope="module")
 def deployment(encoder: TransformerEncoder) -> Deployment:
-    made, films = Deployment(encoder, candidates_per_source=10), []
+    made, films = Deployment(encoder, candidates_per_source=10, source_budget_ms=10_000), []
     for at in range(ITEMS):
         shelf = "rare" if at % 100 == 99 else "common"
         told = {"shelf": shelf, "tenth": at % 10 == 3}
@@ -84,15 +84,20 @@ def test_a_category_too_large_to_be_looked_through_is_left_to_other_sources(depl
 
 @pytest.mark.parametrize("wish", [None, TENTH, MOST], ids=["all", "tenth", "most"])
 @pytest.mark.parametrize("user", ["ann", "nobody"])
-def test_pages_are_cut_from_one_order_however_far_one_goes_on(deployment, wish, user):
-    pages, more = [], True
+@pytest.mark.parametrize(
+    "order", [{"rotation": 0.3}, {"diversity": 0.5}, {"diversity": 0.8, "explore_share": 0.5}], ids=str
+)
+def test_pages_are_cut_from_one_order_however_far_one_goes_on(deployment, limits, wish, user, order):
+    pages: list[list[int]] = []
+    limit, more = 0, True
     while more:
-        page = asked(deployment, count=10, filter=wish, offset=10 * len(pages), rotation=0.3, user=user)
+        page = asked(deployment, 10, user, filter=wish, offset=10 * len(pages), limit=limit, **order)
         pages.append([one.row for one in page.items])
-        more = page.more
+        limit, more = page.limit, page.more
     rows = [row for page in pages for row in page]
     assert len(pages) > 4 and len({*rows}) == len(rows) == len(page.rows)
     assert {len(one) for one in pages[:-1]} == {10}
+    assert limits[1 - len(pages) :] == [limit] * (len(pages) - 1)  # further pages look once
 
 
 def test_without_looking_further_it_would_not(deployment, monkeypatch):
@@ -108,22 +113,23 @@ def test_what_is_told_and_counted_is_of_the_look_that_the_slate_came_from(deploy
     assert slate.removed["attributes"] == counted._value.get() - before == ITEMS - 1 - len(slate.rows)  # ann saw one
 
 
-def test_a_further_look_that_comes_too_late_changes_nothing(deployment, limits, monkeypatch):
-    first = asked(deployment, filter=TENTH, count=1)
+@pytest.mark.parametrize("at", range(2))
+def test_what_a_further_look_has_no_time_for_takes_nothing_away(deployment, limits, monkeypatch, at):
     model = deployment.replica.model
     monkeypatch.setattr(model, "settings", model.settings.model_copy(update={"source_budget_ms": 300.0}))
-    name, retrieve = list(SOURCES.items())[1]
+    name, retrieve = list(SOURCES.items())[at]
 
     def slower(query, limit):
         if limit > 10:
             sleep(0.35)
         return retrieve(query, limit)
 
+    full = asked(deployment, filter=TENTH, count=1)
     monkeypatch.setitem(SOURCES, name, slower)
     limits.clear()
     slate = asked(deployment, filter=TENTH, count=1)
-    assert len(limits) == 2 and slate.degraded == []
-    assert 0 < len(slate.rows) < len(first.rows)
+    assert slate.degraded == [] and len(slate.items) == 1
+    assert len(limits) <= 2 and 0 < len(slate.rows) <= len(full.rows)
 
 
 def test_a_request_that_excludes_what_was_found_is_looked_further_for_too(deployment, limits):
