@@ -2,9 +2,8 @@
 
     python -m bench.ingest
 
-A topic of four partitions is filled first: 120,000 events of 2,000 users on 2,000 items, with a long tail; so many that
-the first fetch and the last commit weigh little. Then three things read it, one after the other, on the same embedded
-broker:
+A topic of four partitions is filled first: 60,000 events of 2,000 users on 2,000 items, with a long tail.
+Then three things read it, one after the other, on the same embedded broker:
 
 * the worker: decode, deduplicate, profiles, signals, all written to Kafka. It counts from the first events
   it applied to the moment when it has committed the last ones, which it does when all they gave rise to
@@ -14,7 +13,7 @@ broker:
 
 Three times, on a new broker each time; the better round of each counts.
 
-Then one worker and two, each on a new broker with as many events in 8 partitions: from the moment when all of
+Then one worker and two, each on a new broker with twice as many events in 8 partitions: from the moment when all of
 them work to the last commit, with the share of the machine's cores that the workers used. And the bytes that a
 worker writes for each event by the length of the histories (`bench/written.py`).
 """
@@ -42,8 +41,8 @@ from domain.errors import FreshetError
 from domain.log_reader import Record, read_to_end
 from domain.topics import INTERACTIONS, ITEM_SIGNALS, USER_PROFILES
 
-EVENTS, USERS, ITEMS, ROUNDS = 120_000, 2_000, 2_000, 3
-SCALED_PARTITIONS = 8
+EVENTS, USERS, ITEMS, ROUNDS = 60_000, 2_000, 2_000, 3
+SCALED_EVENTS, SCALED_PARTITIONS = 2 * EVENTS, 8
 OUTPUT = "limit-output"
 APPLIED = "freshet_stream_interactions_total"
 
@@ -110,18 +109,18 @@ def _scaled(count: int) -> Taken:
     """Returns what a backlog took of so many workers together."""
     say(f"{count} worker{'s' * (count > 1)} on {SCALED_PARTITIONS} partitions")
     with deployment(partitions=SCALED_PARTITIONS) as running:
-        running.send([], interactions(EVENTS, USERS, ITEMS, system_clock()), EVENTS)
+        running.send([], interactions(SCALED_EVENTS, USERS, ITEMS, system_clock()), SCALED_EVENTS)
         workers = running.workers(count, commit_interval_s=0.2, session_timeout_s=6)
         running.until(lambda: all(one.counted(APPLIED) for one in workers))
         done = sum(one.counted(APPLIED) for one in workers)
         started, cpu = perf_counter(), sum(cpu_seconds(one.child.pid) for one in workers)
         admin = KafkaAdminClient(**running.settings.kafka_options())
         try:
-            running.until(lambda: _committed(admin) == EVENTS)
+            running.until(lambda: _committed(admin) == SCALED_EVENTS)
         finally:
             admin.close()
         used = sum(cpu_seconds(one.child.pid) for one in workers) - cpu
-        return Taken(EVENTS - done, perf_counter() - started, used)
+        return Taken(SCALED_EVENTS - done, perf_counter() - started, used)
 
 
 def _round(running: Deployment) -> tuple[Taken, Taken, Taken, float, float]:

@@ -62,8 +62,8 @@ def retrieve(query: Query) -> Look:
     while not query.limit and len(look.rows) < enough and not look.removed.keys().isdisjoint(OF_THE_REQUEST):
         if look.limit >= min(WIDEST, len(query.model.catalogue)) or perf_counter() > late_s:
             break
-        # As many again as the share that passed says, twice over: what lies further away is found by fewer sources.
-        more = 2 * enough // max(1, len(look.rows))
+        # As many as the share that passed says, four times over: some sources know no more, and each look takes time.
+        more = 4 * enough // max(1, len(look.rows))
         wider = _look(query, min(look.limit * max(2, more), WIDEST), late_s)
         if len(wider.rows) <= len(look.rows):
             break
