@@ -53,24 +53,27 @@ def retrieve(query: Query) -> Look:
     """Returns the candidates of a query.
 
     Where what it asks to leave out, `exclude` and `filter`, takes so many that few are left, the sources are asked for
-    more, as long as there is time for it and it helps.
+    more, once, as far as there is time for it.
     """
     settings = query.model.settings
     late_s = perf_counter() + settings.source_budget_ms / 1000
     enough = max(ENOUGH, query.count)
     look = _look(query, query.limit or max(settings.candidates_per_source, query.count), late_s)
-    while not query.limit and len(look.rows) < enough and not look.removed.keys().isdisjoint(OF_THE_REQUEST):
-        if look.limit >= min(WIDEST, len(query.model.catalogue)) or perf_counter() > late_s:
-            break
-        # As many as the share that passed says, four times over: some sources know no more, and each look takes time.
-        more = 4 * enough // max(1, len(look.rows))
-        wider = _look(query, min(look.limit * max(2, more), WIDEST), late_s)
-        if len(wider.rows) <= len(look.rows):
-            break
-        wider.degraded = look.degraded  # what only a further look had no time for is missing from no slate
-        look = wider
+    too_few = len(look.rows) < enough and not look.removed.keys().isdisjoint(OF_THE_REQUEST)
+    if too_few and not query.limit and look.limit < min(WIDEST, len(query.model.catalogue)):
+        look = _wider(query, look, enough, late_s)
     _count(look)
     return look
+
+
+def _wider(query: Query, look: Look, enough: int, late_s: float) -> Look:
+    """Looks once more, for as many as the share that passed says, four times over: some sources know no more."""
+    more = 4 * enough // max(1, len(look.rows))
+    wider = _look(query, min(look.limit * more, WIDEST), late_s)
+    if len(wider.rows) <= len(look.rows):
+        return look
+    wider.degraded = look.degraded  # what only a further look had no time for is missing from no slate
+    return wider
 
 
 def _look(query: Query, limit: int, late_s: float) -> Look:
