@@ -43,6 +43,11 @@ class Membership:
         """Kafka does not know this member any more, or it has left."""
         self._ended = True
 
+    @property
+    def holds(self) -> bool:
+        """Whether nobody else can have this worker's partitions now."""
+        return not self._ended and time.monotonic() < self._until_s
+
     async def assured(self) -> None:
         """Returns when nobody else can have this worker's partitions; waits for a heartbeat where it must.
 
@@ -50,7 +55,7 @@ class Membership:
             NoMember: somebody else may have them.
         """
         silent_until_s = time.monotonic() + SILENT_S
-        while self._ended or time.monotonic() >= self._until_s:
+        while not self.holds:
             if self._ended:
                 raise NoMember("Kafka has given this worker's partitions away while it was stopped or cut off")
             if time.monotonic() >= silent_until_s:

@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError, KafkaTimeoutError
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from stream import metrics
+from stream.leased_sends import only_with_lease
 from stream.membership import Membership
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,7 @@ class Outbox:
         # aiokafka sends one batch at a time for each partition, so order holds without idempotence, which
         # the embedded broker does not offer to it; a batch sent twice writes the same values twice.
         self._producer = AIOKafkaProducer(**self._options, acks="all", max_batch_size=262_144, max_request_size=LARGEST)
+        only_with_lease(self._producer, self.membership)
         await self._producer.start()
         self._task = asyncio.create_task(self._write_all(self._producer))
 
