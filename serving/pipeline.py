@@ -71,7 +71,7 @@ def recommend(query: Query) -> Slate:
     look = retrieve(query)
     slate = Slate(
         fallback=None if query.recent else "trending",
-        degraded=look.degraded,
+        degraded=[f"{source}: {how}" for source, how in look.degraded.items()],
         removed=look.removed,
         rows=look.rows,
         limit=look.limit,
@@ -110,32 +110,30 @@ def _page(query: Query, slate: Slate, scores: NDArray[np.float32], chosen: Explo
 
 def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Exploration | None:
     """Sets the slate's order: by score, spread by the diversity selector, with the slots that explore."""
-    settings, end = query.model.settings, query.offset + query.count
+    catalogue, settings = query.model.catalogue, query.model.settings
+    explores = query.explore_share > 0 and settings.explore_policy != "greedy"
+    wanted = query.offset + query.count * (2 if explores else 1)  # of which exploring may take a page's away
     order = best_first(scores)  # equal ones stay in the order of their ids' hash
-    if query.explore_share <= 0 or settings.explore_policy == "greedy":
-        slate.order = _spread(query, slate, scores, order, end)
+    vectors = catalogue.vectors[slate.rows[order]] if query.diversity > 0 else np.empty((len(order), 0), np.float32)
+    spread = diversity.select(scores[order], vectors, wanted, query.diversity, query.count)
+    slate.order = _beginning_with(spread, order)
+    if not explores:
         return None
-    first = _spread(query, slate, scores, order, query.count)
+    first = _beginning_with(spread[: query.count], order)
     counts = query.model.behaviour.counts(query.now_ms, slate.rows[first])
     uncertainty = (max(float(scores.std()), 1e-3) / np.sqrt(1 + counts)).astype(np.float32)
     # The first page explores; those after it go on in order, so that none repeats what it showed.
     chosen = explore(
         scores[first], uncertainty, query.count, query.explore_share, settings.explore_policy, _dice(query, 1)
     )
-    page, others = first[chosen.places], _spread(query, slate, scores, order, end + query.count)
-    slate.order = np.concatenate([page, others[~np.isin(others, page)]])
+    page = first[chosen.places]
+    slate.order = np.concatenate([page, slate.order[~np.isin(slate.order, page)]])
     return chosen if query.offset == 0 else None
 
 
-def _spread(
-    query: Query, slate: Slate, scores: NDArray[np.float32], order: NDArray[np.int64], wanted: int
-) -> NDArray[np.int64]:
-    """Returns places, (C,) as `order` and by score, of which so many come first as the diversity selector has them."""
-    if query.diversity <= 0:
-        return order
-    vectors = query.model.catalogue.vectors[slate.rows[order]]
-    first = diversity.select(scores[order], vectors, wanted, query.diversity, query.count)
-    return np.concatenate([order[first], np.delete(order, first)])
+def _beginning_with(places: NDArray[np.int64], order: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns an order with what lies at some of its places first, and the rest after it."""
+    return np.concatenate([order[places], np.delete(order, places)])
 
 
 def _boosted(query: Query, rows: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -38,14 +38,14 @@ class Look:
         rows: (C,) int64, distinct: every candidate that survived the filters, in the order of a hash of the ids.
         found: how many each source gave.
         removed: how many each filter took out, where it took any.
-        degraded: sources that failed or were late, as `SOURCE: failed` or `SOURCE: late`.
+        degraded: what was wrong with a source, `failed` or `late`, where something was.
         limit: how many a source was asked for.
     """
 
     rows: NDArray[np.int64] = field(default_factory=lambda: _NO_ROWS)
     found: dict[str, int] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
-    degraded: list[str] = field(default_factory=list)
+    degraded: dict[str, str] = field(default_factory=dict)
     limit: int = 0
 
 
@@ -60,7 +60,8 @@ def retrieve(query: Query) -> Look:
     enough = max(ENOUGH, query.count)
     look = _look(query, query.limit or max(settings.candidates_per_source, query.count), late_s)
     too_few = len(look.rows) < enough and not look.removed.keys().isdisjoint(OF_THE_REQUEST)
-    if too_few and not query.limit and look.limit < min(WIDEST, len(query.model.catalogue)):
+    may_find_more = not query.limit and look.limit < min(WIDEST, len(query.model.catalogue))
+    if too_few and may_find_more and perf_counter() < late_s:
         look = _wider(query, look, enough, late_s)
     _count(look)
     return look
@@ -89,14 +90,14 @@ def _found(query: Query, limit: int, late_s: float, look: Look) -> NDArray[np.in
         if name in off:
             continue
         if any(look.found.values()) and perf_counter() > late_s:  # an empty slate in time serves nobody
-            look.degraded.append(f"{name}: late")
+            look.degraded[name] = "late"
             continue
         try:
             with _seconds[name].time():
                 found.append(source(query, limit))
         except Exception:
             log.exception("source %s failed", name)
-            look.degraded.append(f"{name}: failed")
+            look.degraded[name] = "failed"
             continue
         look.found[name] = len(found[-1])
     catalogue = query.model.catalogue
@@ -120,6 +121,5 @@ def _count(look: Look) -> None:
         _candidates[source].inc(count)
     for name, count in look.removed.items():
         _removed[name].inc(count)
-    for one in look.degraded:
-        source, _, how = one.partition(": ")
+    for source, how in look.degraded.items():
         metrics.source_failures.labels(source, how).inc()

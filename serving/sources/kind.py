@@ -21,7 +21,7 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     size = sum(map(len, members))
     if not 0 < size <= LOOKED_AT:
         return np.empty(0, np.int64)
-    rows = np.unique(np.fromiter(chain(*members), np.int64, size))
+    rows = catalogue.numbering.distinct(np.fromiter(chain(*members), np.int64, size))
     rows = rows[query.unseen(rows)]
     rows = by_tie(rows, catalogue.tie.take(rows))
     best: NDArray[np.int64] = rows[best_first(query.model.behaviour.counts(query.now_ms, rows))[:limit]]

@@ -125,11 +125,21 @@ def test_what_a_further_look_has_no_time_for_takes_nothing_away(deployment, limi
         return retrieve(query, limit)
 
     full = asked(deployment, filter=TENTH, count=1)
+    with monkeypatch.context() as once:
+        once.setattr(retrieval, "WIDEST", 10)
+        least = asked(deployment, filter=TENTH, count=1)
     monkeypatch.setitem(SOURCES, name, slower)
     limits.clear()
     slate = asked(deployment, filter=TENTH, count=1)
     assert slate.degraded == [] and len(slate.items) == 1
-    assert len(limits) <= 2 and 0 < len(slate.rows) <= len(full.rows)
+    assert limits == [10, full.limit] and 0 < len(least.rows) <= len(slate.rows) < len(full.rows)
+
+
+def test_whose_time_is_up_nothing_is_looked_for_further(deployment, limits, monkeypatch):
+    model = deployment.replica.model
+    monkeypatch.setattr(model, "settings", model.settings.model_copy(update={"source_budget_ms": 0.0}))
+    asked(deployment, filter=RARE)
+    assert limits == [10]
 
 
 def test_a_request_that_excludes_what_was_found_is_looked_further_for_too(deployment, limits):
