@@ -165,7 +165,43 @@ def load(url: str, connections: str, seconds: str, users: str, rate: str) -> Non
     print(json.dumps(told), flush=True)
 
 
-PEERS = {"stock-faust": stock_faust, "relay": relay, "flow": flow, "steady": steady, "constant": constant, "load": load}
+def read(*partitions: str) -> None:
+    """Aiokafka as it comes: reads partitions, TOPIC/NUMBER, to their ends. Prints how many records and the seconds."""
+    import asyncio
+
+    from aiokafka import AIOKafkaConsumer, TopicPartition
+
+    from domain.log_reader import read_to_end, reader_options
+    from domain.settings import KafkaSettings, load_settings
+
+    seen = 0
+
+    def drop(records: object) -> None:
+        nonlocal seen
+        seen += len(records)  # type: ignore[arg-type]
+
+    async def run() -> float:
+        named = [one.rpartition("/") for one in partitions]
+        places = [TopicPartition(topic, int(number)) for topic, _, number in named]
+        async with AIOKafkaConsumer(**reader_options(load_settings(KafkaSettings))) as consumer:
+            consumer.assign(places)
+            started = time.perf_counter()
+            await read_to_end(consumer, places, drop)
+            return time.perf_counter() - started
+
+    seconds = asyncio.run(run())
+    print(json.dumps({"records": seen, "seconds": seconds}), flush=True)
+
+
+PEERS = {
+    "stock-faust": stock_faust,
+    "relay": relay,
+    "flow": flow,
+    "steady": steady,
+    "constant": constant,
+    "load": load,
+    "read": read,
+}
 
 if __name__ == "__main__":
     sys.argv, (name, *arguments) = sys.argv[:1], sys.argv[1:]

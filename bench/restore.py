@@ -2,10 +2,11 @@
 
     python -m bench.restore [THOUSANDS]
 
-As many users as items, THOUSANDS of each (20), seven records for each (see bench/snapshot.py). `read` is aiokafka
-reading the same topics to their ends and dropping every record; both read from memory, as the broker has just written
-them. The start includes decoding, applying, adding up the signals and indexing the vectors. ROUNDS of both, taking
-turns; the best of each. On Apache Kafka where KAFKA_HOME names one, else on the embedded broker.
+As many users as items, THOUSANDS of each (20), seven records for each (see bench/snapshot.py). `read` is aiokafka as
+it comes, in a process of its own, reading the same topics to their ends and dropping every record; both read from
+memory, as the broker has just written them. The start includes decoding, applying, adding up the signals and indexing
+the vectors. ROUNDS of both, taking turns; the best of each. On Apache Kafka where KAFKA_HOME names one, else on the
+embedded broker.
 """
 
 import asyncio
@@ -14,19 +15,19 @@ from time import perf_counter
 
 from aiokafka import AIOKafkaProducer
 
-from bench.deployment import brokers, deployment, say
+from bench.deployment import Deployment, brokers, deployment, say
 from bench.made_model import D
 from bench.report import Figure, report
 from bench.snapshot import records_of
 from cli.progress import progress
-from domain.log_reader import read_to_end
 from domain.settings import KafkaSettings, ServingSettings, load_settings
+from domain.topics import TOPICS
 from embeddings.faiss_index import FaissIndex
 from serving.features import NAMES
-from serving.follower import Follower, assign_all, new_consumer
-from serving.read_model import ReadModel, summary
+from serving.follower import Follower
+from serving.read_model import FOLLOWED, ReadModel, summary
 
-PIECE, ROUNDS = 1_000, 2
+PIECE, ROUNDS, PATIENCE_S = 1_000, 2, 300.0
 
 
 def main() -> None:
@@ -39,7 +40,7 @@ def main() -> None:
         records = asyncio.run(_filled(settings, 1000 * thousands))
         read_s, start_s = 1e9, 1e9
         for _ in range(ROUNDS):
-            read_s = min(read_s, asyncio.run(_read(settings, records)))
+            read_s = min(read_s, _read(running, records))
             start_s = min(start_s, asyncio.run(_started(settings, 1000 * thousands)))
     report(
         "restore",
@@ -64,21 +65,18 @@ async def _filled(settings: KafkaSettings, count: int) -> int:
     return sent
 
 
-async def _read(settings: KafkaSettings, expected: int) -> float:
-    seen = 0
-
-    def drop(records: object) -> None:
-        nonlocal seen
-        seen += len(records)  # type: ignore[arg-type]
-
-    async with new_consumer(settings) as consumer:
-        partitions = await assign_all(consumer, settings)
-        began = perf_counter()
-        await read_to_end(consumer, partitions, drop)
-        took = perf_counter() - began
-    if seen != expected:
-        raise SystemExit(f"read {seen} of {expected} records")
-    return took
+def _read(running: Deployment, expected: int) -> float:
+    settings = running.settings
+    places = [
+        f"{settings.topic(one.name)}/{number}"
+        for one in TOPICS
+        if one.name in FOLLOWED
+        for number in range(one.partitions or settings.partitions)
+    ]
+    told = running.told(running.peer("read", *places), PATIENCE_S)
+    if told["records"] != expected:
+        raise SystemExit(f"read {told['records']:.0f} of {expected} records")
+    return told["seconds"]
 
 
 async def _started(settings: ServingSettings, count: int) -> float:

@@ -9,12 +9,13 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaError
 
 from domain.clock import Clock, system_clock
 from domain.errors import BrokerUnavailable, TopicError
 from domain.garbage import none_collected
-from domain.log_reader import Record, read_to_end, reader_options
+from domain.log_reader import Record, as_log_record, read_to_end, reader_options
 from domain.settings import KafkaSettings, ServingSettings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from serving import metrics
@@ -44,6 +45,8 @@ PROBE_TIMEOUT_S = 2.0
 
 LOOK_EVERY = 10
 """Every so many probes, and after an outage, Kafka is asked whether the topics are still the same; 5 ms in a thread."""
+
+PartitionRecords._consumer_record = as_log_record  # noqa: SLF001
 
 
 class Follower:

@@ -34,7 +34,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
 
-from domain.log_reader import LogRecord, Record
+from domain.log_reader import Record, as_log_record
 from stream.lag import Lag
 from stream.membership import Membership
 from stream.outbox import Outbox
@@ -47,11 +47,7 @@ MAX_BATCH = 8_000
 that a batch touches is written once, so larger ones also write less."""
 
 
-def _record(_: PartitionRecords, place: Any, one: Any) -> LogRecord:  # noqa: ANN401 - aiokafka has no types
-    return LogRecord(place.topic, place.partition, one.offset, one.timestamp, one.key, one.value, tuple(one.headers))
-
-
-PartitionRecords._consumer_record = _record  # noqa: SLF001
+PartitionRecords._consumer_record = as_log_record  # noqa: SLF001
 
 
 class RecordsSchema(faust.Schema):  # type: ignore[misc]
