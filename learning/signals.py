@@ -127,7 +127,7 @@ def learn(signals: ItemSignals, lessons: Iterable[Lesson]) -> None:
     """Adds new interactions to their item's share, in place and in the order of the log.
 
     Nothing is added of one at or below `signals.position`. This is where a worker spends most of its time: so the
-    share's values lie in variables, and the half lives are written out.
+    share's values lie in variables, and half lives and stages are written out.
     """
     power, (rate_1, rate_2, rate_3, rate_4, rate_5) = exp2, _RATES
     position, first_ms, as_of_ms = signals.position, signals.first_ms, signals.as_of_ms
@@ -147,7 +147,9 @@ def learn(signals: ItemSignals, lessons: Iterable[Lesson]) -> None:
             three = three * power(passed * rate_3) + 1.0
             four = four * power(passed * rate_4) + 1.0
             five = five * power(passed * rate_5) + 1.0
-            stages = [*map(power(passed * _STAGE_RATE).__mul__, stages)]
+            by = power(passed * _STAGE_RATE)
+            a, b, c, d, e, f, g, h, i, j = stages
+            stages = [a * by, b * by, c * by, d * by, e * by, f * by, g * by, h * by, i * by, j * by]
             stages[bisect_right(STAGES, history) - 1] += 1.0
             as_of_ms = time
         else:
