@@ -242,7 +242,7 @@ class ServingSettings(KafkaSettings):
         5000, ge=100, le=60_000, description="how long POST /v1/events waits for Kafka before it answers 503"
     )
     exact_index_below: int = Field(
-        20_000, ge=0, description="number of items below which nearest neighbours are searched exactly"
+        5_000, ge=0, description="number of items below which nearest neighbours are searched exactly"
     )
     snapshot_path: str = Field(
         "",

@@ -79,11 +79,11 @@ class AnnIndex(Protocol):
             allowed: mask indexed by id; False or beyond its length is not allowed. None allows all.
             rough: what is found need not be the nearest, only near, and similarities may be estimates: for
                 candidates, which something else ranks. Several queries share the effort of one. A search that is
-                exact, or restricted by a mask, stays what it is.
+                restricted by a mask stays what it is.
 
         Returns:
-            Similarities (B, k) float32, descending, and their ids (B, k) int64; where the search is exact,
-            equal ones ascending by id. Missing places are -inf and -1.
+            Similarities (B, k) float32, descending, and their ids (B, k) int64; where the search is exact and not
+            rough, equal ones ascending by id. Missing places are -inf and -1.
 
         Raises:
             DimensionMismatch: the queries are not (B, D).

@@ -79,14 +79,20 @@ def approximate(
 
 
 def roughly(
-    main: Main, view: View, queries: NDArray[np.float32], k: int, fresh: list[NDArray[np.int64]]
+    main: Main | None, view: View, queries: NDArray[np.float32], k: int, compared: list[NDArray[np.int64]]
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Returns what the codes of the main index say, and rows of the buffer, as `AnnIndex.search` does."""
-    probes = max(LEAST_PROBES, main.nprobe // len(queries))
-    scores, rows = _found_by_codes(main, queries, k, probes, view.every)
-    ids = np.where(rows >= 0, view.ids[rows], -1)
-    scores[rows < 0] = -np.inf
-    for at, some in enumerate(fresh):
+    """Returns what the codes of the main index say, if there is one, and rows that were compared for each query.
+
+    As `AnnIndex.search` does, but near is near enough.
+    """
+    if main is None:
+        scores, ids = np.full((len(queries), k), -np.inf, np.float32), np.full((len(queries), k), -1, np.int64)
+    else:
+        probes = max(LEAST_PROBES, main.nprobe // len(queries))
+        scores, rows = _found_by_codes(main, queries, k, probes, view.every)
+        ids = np.where(rows >= 0, view.ids[rows], -1)
+        scores[rows < 0] = -np.inf
+    for at, some in enumerate(compared):
         if len(some):
             both = np.concatenate([scores[at], view.take(some) @ queries[at]])
             best = np.argsort(-both, kind="stable")[:k]
