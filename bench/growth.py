@@ -7,7 +7,7 @@ read model (bench/made_model.py), in processor time: the median of REQUESTS answ
 different users, of as many events applied (a profile and an item's signals, as a worker writes them) and of as many
 searches for the nearest 100. The exponent is the slope of log(cost) over log(size): 0 where nothing grows, 1 where it
 grows as the size does; over all sizes, and over the largest ten times alone, where constant parts no longer hide it.
-Below 20,000 items search is exact on purpose, and grows as they do.
+Below 5,000 items search is exact on purpose, and grows as they do.
 """
 
 import asyncio

@@ -97,6 +97,8 @@ class FaissIndex:
         # FAISS would share a few queries out among all cores, and then wait for whichever is busy elsewhere:
         # at four queries the slowest twentieth took 8 ms instead of 1. It keeps the setting for each thread.
         faiss.omp_set_num_threads(1)
+        if not k or not len(queries):
+            return np.empty((len(queries), k), np.float32), np.empty((len(queries), k), np.int64)
         with self._lock:
             view, main = self._rows.view(), self._main
         wanted = view.every if allowed is None else Wanted(view.alive & is_allowed(view.ids, allowed))
@@ -220,6 +222,8 @@ class FaissIndex:
             if not isinstance(main, Main) or main.d != manifest.dimension or main.ntotal > len(ids):
                 raise SnapshotCorrupt(f"{folder}: {MAIN} does not belong to these rows")
             index._main = main
+        with index._lock:
+            index._rebuild_if_due()  # it may have been saved before there was a main index, or with another bound
         return index
 
     def _is_due(self) -> bool:

@@ -27,7 +27,7 @@ Restorer = Callable[[str, bytes | None], bool]
 """Takes a key and a value that were written for it, None for deleted; says whether it did, or held a newer one."""
 
 Step = Callable[[], None]
-"""Is called for each fetch: reading much takes long, and is no standing still."""
+"""Is called for each piece of a log: reading much takes long, and is no standing still."""
 
 Overwritten = set[tuple[str, str]]
 """Topics and keys whose last value is older than one before it."""

@@ -474,7 +474,7 @@ import os, threading
 import numpy as np
 from embeddings.faiss_index import FaissIndex
 rows = np.random.default_rng(0).standard_normal((6000, 32)).astype(np.float32)
-exact, approximate = FaissIndex(32), FaissIndex(32, exact_below=0)
+exact, approximate = FaissIndex(32, exact_below=10_000), FaissIndex(32, exact_below=0)
 for index in (exact, approximate):
     index.add(np.arange(6000), rows)
 approximate.rebuild_now()
@@ -668,6 +668,23 @@ def test_a_rough_search_finds_what_is_near_and_what_came_last_and_is_the_same_wh
     exact = FaissIndex(64, 50_000)
     exact.add(np.arange(20_000), vectors)
     assert exact.search(queries, 50, rough=True)[1].tolist() == exact.search(queries, 50)[1].tolist()
+
+
+@pytest.mark.parametrize("exact_below", [1000, 50_000], ids=["lists", "exact"])
+def test_a_rough_search_for_more_than_there_is_gives_all_that_is_alive_and_for_none_nothing(exact_below: int):
+    index, vectors = FaissIndex(64, exact_below), blobs(6_000, 64)
+    assert (index.search(vectors[:2], 3, rough=True)[1] == -1).all()
+    index.add(np.arange(6_000), vectors)
+    index.wait()
+    index.remove(np.arange(5_990))
+    index.wait()
+    index.add(np.array([7_000]), vectors[:1])
+    scores, found = index.search(vectors[:2], 20, rough=True)
+    for own in found:
+        assert sorted(own[own >= 0].tolist()) == [*range(5_990, 6_000), 7_000]
+    assert np.isneginf(scores[found < 0]).all()
+    assert index.search(vectors[:2], 0, rough=True)[1].shape == (2, 0)
+    assert index.search(vectors[:0], 5, rough=True)[1].shape == (0, 5)
 
 
 def blobs(count: int, width: int) -> np.ndarray:
