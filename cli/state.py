@@ -41,7 +41,7 @@ async def hashes_of_topics(settings: ServingSettings) -> dict[str, str]:
     """Reads the derived topics to their end and returns the hash of each state."""
     from domain.log_reader import read_to_end
     from embeddings.exact_index import ExactIndex
-    from serving.follower import assign_all, new_consumer
+    from serving.consumers import assign_all, new_consumer
     from serving.read_model import ReadModel
     from serving.state_hash import state_hashes
 

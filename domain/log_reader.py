@@ -39,7 +39,7 @@ class Record(Protocol):
 
 
 class LogRecord(msgspec.Struct, frozen=True, gc=False):
-    """A `Record` that holds no more than that: what is made of Kafka's, in half the time, and what is made without."""
+    """A `Record` that holds no more than that: what is made of Kafka's, and what is made without."""
 
     topic: str
     partition: int
@@ -51,7 +51,7 @@ class LogRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 def as_log_record(_: object, place: Any, one: Any) -> LogRecord:  # noqa: ANN401 - aiokafka has no types
-    """Stands in for aiokafka's `PartitionRecords._consumer_record`, which makes a record with twice as many fields."""
+    """Stands in for aiokafka's `PartitionRecords._consumer_record`, which makes a record with four fields more."""
     return LogRecord(place.topic, place.partition, one.offset, one.timestamp, one.key, one.value, tuple(one.headers))
 
 

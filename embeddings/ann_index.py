@@ -91,6 +91,10 @@ class AnnIndex(Protocol):
         """
         ...
 
+    def wait(self) -> None:
+        """Waits until nothing is being rebuilt in the background."""
+        ...
+
     def state(self) -> IndexState:
         """Says how the index stands."""
         ...

@@ -68,6 +68,9 @@ class ExactIndex:
         found[:, : best.shape[1]] = ids[best]
         return scores, found
 
+    def wait(self) -> None:
+        """See `AnnIndex.wait`. Nothing is ever built."""
+
     def state(self) -> IndexState:
         """See `AnnIndex.state`."""
         return IndexState(len(self))

@@ -152,7 +152,7 @@ class FaissIndex:
             self._rows, self._main = rows, main
 
     def wait(self) -> None:
-        """Waits until nothing is being rebuilt in the background."""
+        """See `AnnIndex.wait`."""
         while (worker := self._worker) is not None:
             worker.join()
 

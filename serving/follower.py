@@ -5,23 +5,21 @@ import logging
 from collections.abc import Sequence
 from itertools import count
 from time import monotonic, perf_counter
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaError
 
 from domain.clock import Clock, system_clock
 from domain.errors import BrokerUnavailable, TopicError
 from domain.garbage import none_collected
-from domain.log_reader import Record, as_log_record, read_to_end, reader_options
-from domain.settings import KafkaSettings, ServingSettings
+from domain.log_reader import Record, read_to_end
+from domain.settings import ServingSettings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from serving import metrics
 from serving.backlog import Backlog
+from serving.consumers import assign_all, new_consumer
 from serving.progress import Outdated, Progress
-from serving.read_model import FOLLOWED, ReadModel, summary
+from serving.read_model import ReadModel, summary
 from serving.snapshot.place import Origin, origins
 from serving.snapshot.snapshots import Snapshots, discarded
 
@@ -45,8 +43,6 @@ PROBE_TIMEOUT_S = 2.0
 
 LOOK_EVERY = 10
 """Every so many probes, and after an outage, Kafka is asked whether the topics are still the same; 5 ms in a thread."""
-
-PartitionRecords._consumer_record = as_log_record  # noqa: SLF001
 
 
 class Follower:
@@ -268,35 +264,3 @@ class Follower:
             log.warning("Kafka is away, or ahead: answering from memory" if stale else "caught up with Kafka")
         self.stale = stale
         metrics.stale.set(stale)
-
-
-def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:
-    """Returns a consumer that belongs to no group and commits nothing."""
-    return AIOKafkaConsumer(**reader_options(settings))
-
-
-async def assign_all(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> list[TopicPartition]:
-    """Assigns every partition of the followed topics to a consumer and returns them.
-
-    Raises:
-        TopicError: a topic does not exist.
-    """
-    names = [settings.topic(name) for name in FOLLOWED]
-    found: list[TopicPartition] = []
-    for told in await _described(names, settings):
-        if told["error_code"] or not told["partitions"]:
-            generation = f" (FRESHET_GENERATION={settings.generation})" if settings.generation else ""
-            raise TopicError(f"topic {told['topic']} does not exist{generation}; run: freshet topics create")
-        found += sorted(TopicPartition(told["topic"], one["partition"]) for one in told["partitions"])
-    consumer.assign(found)
-    return found
-
-
-async def _described(topics: list[str], settings: KafkaSettings) -> list[dict[str, Any]]:
-    admin = AIOKafkaAdminClient(**settings.kafka_options())
-    try:
-        await admin.start()
-        described: list[dict[str, Any]] = await admin.describe_topics(topics)
-        return described
-    finally:
-        await admin.close()

@@ -33,8 +33,7 @@ class World:
 
     def __init__(self, settings: ServingSettings, profile_size: int, dimension: int) -> None:
         self.settings = settings
-        self._index = FaissIndex(dimension, settings.exact_index_below)
-        self.model = ReadModel(settings, self._index, features=NAMES)
+        self.model = ReadModel(settings, FaissIndex(dimension, settings.exact_index_below), features=NAMES)
         self.offset = 0
         self._rules = Rules(settings.all_interaction_types(), profile_size)
         self._state = PartitionState()
@@ -45,7 +44,7 @@ class World:
             embedding = pack(from_vector(version, item.text(), vector))
             self._apply(ITEMS, item.item_id, msgspec.json.encode(item), now_ms)
             self._apply(ITEM_EMBEDDINGS, item.item_id, embedding, now_ms)
-            self._index.wait()  # so that figures are the same each time, whenever the background has its turn
+            self.model.catalogue.index.wait()  # or figures would depend on when the background has its turn
 
     def learn(self, raw: Sequence[bytes], interactions: Sequence[Interaction]) -> None:
         """Applies interactions in the order given, as one batch: their encoded and their decoded form."""
@@ -69,7 +68,7 @@ class World:
     def query(self, user_id: str, now_ms: int, count: int) -> Query:
         """Returns the query that serving would make of a plain GET."""
         space = self.model.sequence_space()
-        if space is not None and isinstance(space.index, FaissIndex):
+        if space is not None:
             space.index.wait()
         return stored_query(self.model, user_id, count, now_ms)
 

@@ -687,6 +687,16 @@ def test_a_rough_search_for_more_than_there_is_gives_all_that_is_alive_and_for_n
     assert index.search(vectors[:0], 5, rough=True)[1].shape == (0, 5)
 
 
+def test_a_snapshot_without_a_main_index_gets_one_once_it_is_loaded(tmp_path):
+    index, vectors = FaissIndex(64, 50_000), blobs(6_000, 64)
+    index.add(np.arange(6_000), vectors)
+    index.save(tmp_path / "index")
+    loaded = FaissIndex.load(tmp_path / "index", 1000)
+    loaded.wait()
+    assert loaded.state().rebuilds == 1 and loaded.state().fresh == 0
+    assert FaissIndex.load(tmp_path / "index", 50_000).state().rebuilds == 0
+
+
 def blobs(count: int, width: int) -> np.ndarray:
     chance = np.random.default_rng(3)
     centres = chance.standard_normal((200, width))

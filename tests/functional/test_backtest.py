@@ -15,7 +15,9 @@ from cli.judging.protocols import without_calendar
 from cli.judging.run import judge
 from cli.judging.world import World
 from cli.main import build
+from domain.items import Item
 from domain.settings import ServingSettings
+from embeddings.faiss_index import FRESH_MIN
 from embeddings.transformer import TransformerEncoder
 from serving.behaviour import NEVER_TOUCHED_MS
 from tests.builders import START_MS
@@ -81,6 +83,14 @@ def test_what_can_be_learned_is_learned_under_each_protocol(habits, protocol):
 def test_the_same_log_gives_the_same_figures(habits):
     first, second = (run(habits)["configurations"]["default"]["slices"] for _ in range(2))
     assert first == second
+
+
+def test_what_an_index_covers_when_judging_begins_is_no_matter_of_time():
+    items = [Item(item_id=f"i{at}", title=f"film {at}") for at in range(FRESH_MIN + 200)]
+    vectors = np.random.default_rng(0).standard_normal((len(items), 8)).astype(np.float32)
+    world = World(ServingSettings(exact_index_below=1000), 200, 8)
+    world.put_items(items, vectors, "v", START_MS)
+    assert world.model.catalogue.index.state().fresh == 199, "built as soon as it was due, and before the next item"
 
 
 def test_an_event_is_judged_before_it_is_learned_from(tmp_path):

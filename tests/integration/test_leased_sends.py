@@ -7,7 +7,6 @@ from domain.settings import KafkaSettings
 from domain.topics import DEAD_LETTERS
 from stream.membership import Membership
 from stream.outbox import Effects, Outbox, Write
-from stream.topic_admin import create_topics
 from tests.integration.test_emitter import read_topic
 
 
@@ -25,7 +24,6 @@ class Lapsing(Membership):
 
 
 def test_what_was_asked_for_in_time_and_comes_to_the_socket_too_late_is_not_sent(settings: KafkaSettings, caplog):
-    create_topics(settings)
     membership = Lapsing(session_s=30)
     topic = settings.topic(DEAD_LETTERS)
 

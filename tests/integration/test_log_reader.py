@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from domain.log_reader import PIECE, LogRecord, Record, read_to_end
 from domain.settings import KafkaSettings
 from domain.topics import ITEMS
-from serving.follower import new_consumer
+from serving.consumers import new_consumer
 
 COUNT = 3 * PIECE + 1
 

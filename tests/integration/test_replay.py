@@ -32,7 +32,7 @@ from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGN
 from domain.users import UserChange
 from embeddings.transformer import TransformerEncoder
 from freshet import Client, Emitter
-from serving.follower import new_consumer
+from serving.consumers import new_consumer
 from stream.replay import SOURCES
 from stream.restore import read_profiles
 from stream.topic_admin import check_topics, create_topics
