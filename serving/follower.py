@@ -18,6 +18,7 @@ from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from serving import metrics
 from serving.backlog import Backlog
 from serving.consumers import assign_all, new_consumer
+from serving.fetching import Fetching
 from serving.progress import Outdated, Progress
 from serving.read_model import ReadModel, summary
 from serving.snapshot.place import Origin, origins
@@ -146,9 +147,9 @@ class Follower:
         has come.
         """
         backlog, begun_s = Backlog(), monotonic()
+        fetching = Fetching(consumer, self._settings.topic(USER_PROFILES))
         while True:
-            # Without a bound on the records each fetch comes out whole, and positions stay true.
-            fetched = await consumer.getmany(timeout_ms=0 if len(backlog) else 1000)
+            fetched = await fetching.next(0 if len(backlog) else 1)
             if not len(backlog):
                 begun_s = monotonic()
             for where in sorted(fetched, key=lambda one: one.topic != self._settings.topic(USER_PROFILES)):
