@@ -62,9 +62,9 @@ class KafkaSettings(BaseSettings):
         500,
         ge=1,
         le=5000,
-        description="how long a broker may hold an empty fetch. Apache Kafka answers at once when data comes, "
-        "so this costs no latency there; the embedded broker looks again only after half of it, so "
-        "`freshet demo` sets 5",
+        description="how long a broker may hold an empty fetch. Apache Kafka answers at once when data comes, so a "
+        "click waits for nothing there; the last signals of others, after a burst, may wait so long. The embedded "
+        "broker looks again only after half of it, so `freshet demo` sets 5",
     )
     interaction_types: dict[str, InteractionType] = Field(
         default_factory=dict,
