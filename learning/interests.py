@@ -1,7 +1,6 @@
 """From a profile to vectors: the user's few interests, as decayed, weighted means of item embeddings."""
 
 from collections.abc import Mapping, Sequence
-from operator import mul
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 from domain.clock import DAY_MS
 from domain.interactions import InteractionType, weight_of
 from domain.profile import Touch
+from learning.compiled import compiled
 
 _NO_TYPE = InteractionType(weight=0)
 
@@ -53,64 +53,36 @@ def interests(vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> NDA
     """
     liked, disliked = (np.flatnonzero(side)[::-1][:NEWEST] for side in (weights > 0, weights < 0))
     looked_at = np.concatenate([liked, disliked])
-    groups = _Groups(vectors[looked_at], weights[looked_at])
-    for at in range(len(liked)):
-        groups.join(at)
-    for at in range(len(liked), len(looked_at)):
-        groups.take_away(at)
-    return groups.directions()
+    sums, loads = _grouped(vectors[looked_at], weights[looked_at].astype(np.float32), len(liked))
+    sums = sums[np.argsort(-loads, kind="stable")]
+    norms = np.sqrt((sums * sums).sum(axis=1))
+    kept = norms > VANISHED
+    found: NDArray[np.float32] = sums[kept] / norms[kept, None]
+    return found
 
 
-class _Groups:
-    """Sums of vectors, grown one by one. Works on the inner products of all: Python then handles a few numbers."""
-
-    def __init__(self, vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> None:
-        self._vectors = vectors
-        self._products = vectors @ vectors.T
-        self._own = self._products.diagonal().tolist()
-        self._weights = weights.tolist()
-        self._members = np.zeros((MAX_INTERESTS, len(vectors)), np.float32)
-        self._loads: list[float] = []
-        self._squares: list[float] = []
-        self._scales: list[float] = []  # one over the length of each sum
-
-    def join(self, at: int) -> None:
-        """Puts a vector into the group that it is closest to, or into one of its own while there is room."""
-        best, cosine, product = self._closest(at)
-        if len(self._loads) < MAX_INTERESTS and cosine < SAME_INTEREST:
-            best, product = len(self._loads), 0.0
-            self._loads.append(0.0)
-            self._squares.append(0.0)
-            self._scales.append(0.0)
-        self._loads[best] += self._weights[at]
-        self._add(best, at, product)
-
-    def take_away(self, at: int) -> None:
-        """Takes a vector away from the group that it is closest to, if it is close to any."""
-        best, cosine, product = self._closest(at)
-        if cosine > 0:
-            self._add(best, at, product)
-
-    def directions(self) -> NDArray[np.float32]:
-        """Returns the sums as unit rows, the heaviest group first; those that have vanished left out."""
-        heaviest = sorted(range(len(self._loads)), key=lambda one: -self._loads[one])
-        sums = self._members[heaviest] @ self._vectors
-        norms = np.sqrt((sums * sums).sum(axis=1))
-        kept = norms > VANISHED
-        found: NDArray[np.float32] = sums[kept] / norms[kept, None]
-        return found
-
-    def _closest(self, at: int) -> tuple[int, float, float]:
-        """Returns a group, its cosine with a vector and its sum's inner product with it; -1, -1, 0 if there is none."""
-        products = self._members.dot(self._products[at]).tolist()
-        cosines = [*map(mul, products, self._scales)]
-        if not cosines:
-            return -1, -1.0, 0.0
-        best = cosines.index(max(cosines))
-        return best, cosines[best], products[best]
-
-    def _add(self, group: int, at: int, product: float) -> None:
-        weight = self._weights[at]
-        self._squares[group] += weight * (2 * product + weight * self._own[at])
-        self._scales[group] = max(self._squares[group], 1e-24) ** -0.5
-        self._members[group, at] = weight
+@compiled("(float32[:, ::1], float32[::1], int64)")
+def _grouped(
+    vectors: NDArray[np.float32], weights: NDArray[np.float32], liked: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns the sums of each group's vectors, and of the weights of those that joined it, of which come first."""
+    sums, loads, count = np.zeros((MAX_INTERESTS, vectors.shape[1]), np.float32), np.zeros(MAX_INTERESTS, np.float32), 0
+    for at in range(len(vectors)):
+        best, highest = -1, np.float32(-np.inf)
+        for group in range(count):
+            product, square = np.float32(0), np.float32(0)
+            for dimension in range(vectors.shape[1]):
+                product += sums[group, dimension] * vectors[at, dimension]
+                square += sums[group, dimension] * sums[group, dimension]
+            cosine = product / np.sqrt(max(square, np.float32(1e-24)))
+            if cosine > highest:
+                best, highest = group, cosine
+        if at < liked:
+            if count < MAX_INTERESTS and highest < SAME_INTEREST:
+                best = count
+                count += 1
+            loads[best] += weights[at]
+        if at < liked or highest > 0:
+            for dimension in range(vectors.shape[1]):
+                sums[best, dimension] += weights[at] * vectors[at, dimension]
+    return sums[:count], loads[:count]

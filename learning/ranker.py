@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from domain.codecs import pack, unpack
 from domain.errors import MalformedEvent
+from learning.compiled import compiled
 
 Floats = NDArray[np.float64]
 
@@ -37,7 +38,7 @@ FLOOR = np.float32(0.01)
 LARGEST = np.float32(1e6)
 """A feature beyond this says no more; its square must stay finite."""
 
-CLIP = 10.0
+CLIP = np.float32(10)
 """A standardised feature beyond so many deviations says no more."""
 
 PRIOR: Mapping[str, float] = {
@@ -98,10 +99,26 @@ def standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
     To the variance FLOOR squared is added: differences below it are rounding, not evidence.
     """
-    features = np.clip(features, -LARGEST, LARGEST)
-    centred = features - features.mean(axis=1, keepdims=True)
-    scaled = centred / np.sqrt((centred * centred).mean(axis=1, keepdims=True) + FLOOR**2)
-    columns: NDArray[np.float32] = np.clip(scaled, -CLIP, CLIP).T
+    columns: NDArray[np.float32] = _standardised(np.ascontiguousarray(features, np.float32))
+    return columns
+
+
+@compiled("(float32[:, ::1],)")
+def _standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    count = features.shape[1]
+    columns = np.empty((count, len(features)), np.float32)
+    for at in range(len(features)):
+        total = squares = 0.0
+        for place in range(count):
+            total += min(max(features[at, place], -LARGEST), LARGEST)
+        mean = np.float32(total / max(count, 1))
+        for place in range(count):
+            apart = min(max(features[at, place], -LARGEST), LARGEST) - mean
+            squares += apart * apart
+        by = np.float32(1 / np.sqrt(squares / max(count, 1) + FLOOR * FLOOR))
+        for place in range(count):
+            scaled = (min(max(features[at, place], -LARGEST), LARGEST) - mean) * by
+            columns[place, at] = min(max(scaled, -CLIP), CLIP)
     return columns
 
 

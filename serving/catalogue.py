@@ -15,6 +15,7 @@ from serving.columns import Column, Columns, by_row
 from serving.later import Later
 from serving.numbering import Numbering
 from serving.rows import Items, RowSets, Vectors
+from serving.texts import Texts
 
 FIRST_CAPACITY = 1024
 NEVER_MS = np.iinfo(np.int64).max
@@ -39,6 +40,7 @@ class Catalogue:
             record first came; one without `expires_at` never expires.
         vectors: by row or rows, (D,) or (some, D) float32, unit rows; zero where an item has no text or is not
             embedded yet. They lie in the index only.
+        texts: the same in a byte for each number.
         text_hashes: (capacity, 16) uint8: what each row's vector was made of, the embedding's `text_hash`.
         tie: (capacity,) uint32, a hash of the id: equal scores are ordered by it, the same on every replica.
         index: nearest neighbours over the rows that have a vector.
@@ -63,6 +65,7 @@ class Catalogue:
         self.expires_ms = np.full(FIRST_CAPACITY, NEVER_MS, np.int64)
         self.tie = np.zeros(FIRST_CAPACITY, np.uint32)
         self.vectors = Vectors(index)
+        self.texts = Texts(index.dimension, FIRST_CAPACITY)
         self.text_hashes = np.zeros((FIRST_CAPACITY, TEXT_HASH_BYTES), np.uint8)
         self.by_category = RowSets()
         self.categories: dict[str, int] = {}
@@ -145,13 +148,16 @@ class Catalogue:
         return self._later.together()
 
     def _index_due(self) -> None:
-        gone = [row for row, vector in self._due.items() if vector is None]
-        new = {row: vector for row, vector in self._due.items() if vector is not None}
-        self._due = {}
+        due, self._due = self._due, {}
+        gone = [row for row, vector in due.items() if vector is None]
+        new = {row: vector for row, vector in due.items() if vector is not None}
         if gone:
             self.index.remove(np.array(gone, np.int64))
+            self.texts.scales[gone] = 0
         if new:
-            self.index.add(np.fromiter(new, np.int64, len(new)), np.stack(list(new.values())))
+            rows, vectors = np.fromiter(new, np.int64, len(new)), np.stack(list(new.values()))
+            self.index.add(rows, vectors)
+            self.texts.put(rows, vectors)
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs beside the index, step by step; nothing may be put in between."""
@@ -173,6 +179,7 @@ class Catalogue:
             self._grow(size + size // 4)
         for name in SAVED:
             getattr(self, name)[:size] = columns.array(name)
+        self.texts.restore(self.index, size)
         self.categories = {name: number for number, name in enumerate(columns.strings("categories").texts(), 1)}
         self.by_category = RowSets(self.categories, columns.strings("by_category"))
         self.items = Items(columns.strings("items"))
@@ -185,5 +192,6 @@ class Catalogue:
             setattr(self, name, new)
             if name in EMPTY:
                 new[len(old) :] = EMPTY[name]
+        self.texts.grow(capacity)
         for grow in self.when_grown:
             grow(len(self.live))

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.compiled import compiled
 from learning.signals import ONCE
 from serving.links import Changes
-from serving.numbering import Numbering, Rows, by_tie
+from serving.numbering import Marks, Numbering, Rows, by_tie
 
 if TYPE_CHECKING:
     from serving.query import Query
@@ -24,25 +25,30 @@ LIFT = 0.7
 """Strengths are also divided by popularity to this power, or what everybody touches leads to everything."""
 
 _GRID = 2**20
-_DECAYS = [np.rint(decay ** np.arange(length) * _GRID) / _GRID for decay, length in HORIZONS]
-"""On a binary grid, so that sums of whole weights are exact: changes that cancel leave nothing, in whatever order."""
+_DECAYS = np.array(
+    [
+        [round(decay**lag * _GRID) / _GRID * (lag < length) for lag in range(HORIZONS[TASTE][1])]
+        for decay, length in HORIZONS
+    ]
+)
+"""By horizon and items back. On a binary grid, so that sums of whole weights are exact: changes that cancel leave
+nothing, in whatever order."""
+
+_SITTING = _DECAYS[SITTING, : HORIZONS[SITTING][1]].copy()
 
 
 class Links(NamedTuple):
-    """Changes of the links of the recent items, one after the other: (C,) rows, how much, and how many items back."""
+    """Changes of the links of the recent items, one item after the other, and how many each has."""
 
-    rows: Rows
-    weights: NDArray[np.int32]
-    lags: Rows
+    changes: Changes
+    counts: Rows
 
 
-class Led(NamedTuple):
-    """Strengths of some rows, (len(HORIZONS), C) each, and the same with popularity divided out."""
+Led = NDArray[np.float32]
+"""(4, len(HORIZONS), C): strengths of some rows forward, the same with popularity divided out, and both backward."""
 
-    forward: NDArray[np.float32]
-    forward_lifts: NDArray[np.float32]
-    backward: NDArray[np.float32]
-    backward_lifts: NDArray[np.float32]
+FORWARD_LIFTS = 1
+"""Place in Led."""
 
 
 @dataclass(frozen=True)
@@ -51,39 +57,30 @@ class Covisits:
 
     Attributes:
         rows: (U,) distinct, in the order of a hash of their ids: what ties is cut alike on every replica.
-        forward: (len(HORIZONS), U) float32, >= 0: how strongly the recent items lead to each: users touched it
-            after them.
-        backward: the same of what users touched before them.
+        strengths: (U, 2, len(HORIZONS)) float32, >= 0: how strongly the recent items lead to each, as users touched it
+            after them; then the same of what users touched before them.
         links: what was added up, forward and backward; for reasons.
     """
 
     rows: Rows
-    forward: NDArray[np.float32]
-    backward: NDArray[np.float32]
+    strengths: NDArray[np.float32]
     links: tuple[Links, Links]
 
-    def of(self, rows: Rows, numbering: Numbering) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Returns forward and backward strengths of (C,) rows, (len(HORIZONS), C) each."""
-        if not len(self.rows):
-            return (np.zeros((len(HORIZONS), len(rows)), np.float32),) * 2
+    def of(self, rows: Rows, counts: NDArray[np.float32], numbering: Numbering) -> Led:
+        """Returns the strengths of (C,) rows, given how often each was touched, (C,)."""
         places = numbering.places(self.rows, rows)
-        linked = places >= 0
-        return self.forward.take(places, axis=1) * linked, self.backward.take(places, axis=1) * linked
+        led: Led = _led(places, self.strengths, counts)
+        return led
 
     def led_by(self, rows: Rows, numbering: Numbering) -> list[int | None]:
         """Returns for each of distinct rows how many items back the recent one lies that led there most strongly.
 
         None where none did.
         """
-        decays = _DECAYS[SITTING]
-        totals = np.zeros(len(rows) * len(decays))
-        for links in self.links:
-            places = numbering.places(rows, links.rows)
-            at = np.flatnonzero((places >= 0) & (links.lags < len(decays)))
-            lags = links.lags[at]
-            totals += np.bincount(places[at] * len(decays) + lags, links.weights[at] * decays[lags], len(totals))
-        by_row = totals.reshape(len(rows), len(decays))
-        strongest = zip(by_row.argmax(axis=1).tolist(), by_row.max(axis=1).tolist(), strict=True)
+        totals = np.zeros((len(rows), len(_SITTING)))
+        for changes, counts in self.links:
+            _add_up(numbering.marks(int(rows.max(initial=0))), rows, changes, counts, _SITTING, totals)
+        strongest = zip(totals.argmax(axis=1).tolist(), totals.max(axis=1).tolist(), strict=True)
         return [lag if total > 0 else None for lag, total in strongest]
 
 
@@ -92,27 +89,76 @@ def covisits(query: "Query") -> Covisits:
     behaviour, catalogue = query.model.behaviour, query.model.catalogue
     numbering = catalogue.numbering
     recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
-    after, before = (_links(*of(recent)) for of in (behaviour.successors, behaviour.predecessors))
-    rows = numbering.distinct(np.concatenate([after.rows, before.rows]))
-    rows = by_tie(rows, catalogue.tie.take(rows))
-    sums = [_summed(links, numbering.places(rows, links.rows), len(rows)) for links in (after, before)]
-    return Covisits(rows, sums[0], sums[1], (after, before))
+    links = Links(*behaviour.successors(recent)), Links(*behaviour.predecessors(recent))
+    found, sums = summed(links, numbering, len(catalogue))
+    rows = by_tie(found, catalogue.tie.take(found))
+    return Covisits(rows, sums.take(numbering.places(found, rows), axis=0), links)
 
 
-def _links(changes: Changes, counts: Rows) -> Links:
-    return Links(changes[:, 0].astype(np.int64), changes[:, 1], np.repeat(np.arange(len(counts)), counts))
-
-
-def _summed(links: Links, places: Rows, size: int) -> NDArray[np.float32]:
-    """Returns (K, size) float32: the weights of links by place, those of the item `lag` steps back times decay^lag."""
-    sums = np.zeros((len(HORIZONS), size), np.float32)
-    for at, decays in enumerate(_DECAYS):
-        reach = np.searchsorted(links.lags, len(decays))
-        sums[at] = np.bincount(places[:reach], links.weights[:reach] * decays[links.lags[:reach]], size)
-    return sums / np.float32(ONCE)
+def summed(links: tuple[Links, Links], numbering: Numbering, size: int) -> tuple[Rows, NDArray[np.float32]]:
+    """Returns the rows, (U,) below `size`, that links lead to, and as `Covisits.strengths` how strongly."""
+    (after, after_counts), (before, before_counts) = links
+    rows, sums = _summed(numbering.marks(size), after, after_counts, before, before_counts, _DECAYS)
+    return rows, sums.astype(np.float32) / np.float32(ONCE)
 
 
 def lifted(strengths: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Divides (K, C) or (C,) strengths by (count + 1) ^ LIFT; counts: (C,)."""
+    """Divides (C,) strengths by (count + 1) ^ LIFT; counts: (C,)."""
     divided: NDArray[np.float32] = strengths / (counts + 1) ** LIFT
     return divided
+
+
+@compiled("(int32[::1], int32[:, ::1], int64[::1], int32[:, ::1], int64[::1], float64[:, ::1])")
+def _summed(  # noqa: PLR0913, PLR0917 - two sides, and what they are added up with
+    marks: Marks, after: Changes, after_counts: Rows, before: Changes, before_counts: Rows, decays: NDArray[np.float64]
+) -> tuple[Rows, NDArray[np.float64]]:
+    most, count = len(after) + len(before), 0
+    rows, sums = np.empty(most, np.int64), np.zeros((most, 2, len(decays)))
+    for side, changes, counts in ((0, after, after_counts), (1, before, before_counts)):
+        start = 0
+        for lag in range(len(counts)):
+            end = start + counts[lag]
+            for at in range(start, end):
+                row, weight = changes[at, 0], changes[at, 1]
+                place = marks[row]
+                if place >= count or rows[place] != row:
+                    place = marks[row] = count
+                    rows[place] = row
+                    count += 1
+                for horizon in range(len(decays)):
+                    sums[place, side, horizon] += weight * decays[horizon, lag]
+            start = end
+    return rows[:count], sums[:count]
+
+
+@compiled("(int64[::1], float32[:, :, ::1], float32[::1])")
+def _led(places: Rows, strengths: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    horizons = strengths.shape[2]
+    led = np.zeros((4, horizons, len(places)), np.float32)  # as in `Led`
+    for at in range(len(places)):
+        if places[at] >= 0:
+            own, by = strengths[places[at]], (counts[at] + np.float32(1)) ** np.float32(LIFT)
+            for side in range(2):
+                for horizon in range(horizons):
+                    led[2 * side, horizon, at] = own[side, horizon]
+                    led[2 * side + 1, horizon, at] = own[side, horizon] / by
+    return led
+
+
+@compiled("(int32[::1], int64[::1], int32[:, ::1], int64[::1], float64[::1], float64[:, ::1])")
+def _add_up(  # noqa: PLR0913, PLR0917 - as above
+    marks: Marks, rows: Rows, changes: Changes, counts: Rows, decays: NDArray[np.float64], totals: NDArray[np.float64]
+) -> None:
+    """Adds to (C, len(decays)) totals of (C,) rows what each of the items that many steps back says."""
+    for place in range(len(rows)):
+        marks[rows[place]] = place
+    start = 0
+    for lag in range(min(len(counts), len(decays))):
+        end = start + counts[lag]
+        for at in range(start, end):
+            row = changes[at, 0]
+            if row < len(marks):
+                place = marks[row]
+                if place < len(rows) and rows[place] == row:
+                    totals[place, lag] += changes[at, 1] * decays[lag]
+        start = end

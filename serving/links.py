@@ -56,7 +56,7 @@ class LinkTable:
     def of(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
         """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),)."""
         raw = [self._raw(row) for row in rows]
-        return changes_of(b"".join(raw)), np.fromiter(map(len, raw), np.int64, len(raw)) // PAIR
+        return changes_of(bytearray().join(raw)), np.fromiter(map(len, raw), np.int64, len(raw)) // PAIR
 
     def frozen(self) -> Callable[[int], bytes]:
         """Returns what gives the links of a row, encoded, as they are now, whatever changes later."""
@@ -94,8 +94,8 @@ class LinkTable:
         return self._saved[row] if row < len(self._saved) else b""
 
 
-def changes_of(raw: bytes) -> Changes:
-    """Returns the changes that bytes hold."""
+def changes_of(raw: bytes | bytearray) -> Changes:
+    """Returns the changes that bytes hold; where these may change, the array may be written to."""
     return np.frombuffer(raw, "<i4").reshape(-1, 2)
 
 

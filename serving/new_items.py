@@ -8,7 +8,6 @@ from serving.behaviour import NEVER_TOUCHED_MS, Behaviour
 from serving.catalogue import Catalogue
 from serving.numbering import Rows
 
-Vectors = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 class NewItems:
@@ -24,7 +23,7 @@ class NewItems:
         self._fresh_ms = fresh_days * DAY_MS
         self._rows: Rows = np.empty(0, np.int64)
         self._dropped_ms = np.iinfo(np.int64).max
-        self._held: tuple[Rows, int, Vectors] = (self._rows, -1, (np.empty((0, 0), np.float32),) * 2)
+        self._held: tuple[Rows, int, NDArray[np.float32]] = self._rows, -1, np.empty(0, np.float32)
 
     def latest(self, now_ms: int, limit: int) -> Rows:
         """Returns the new rows of a moment, ascending; of more than `limit` those that came into the catalogue last."""
@@ -40,18 +39,16 @@ class NewItems:
             found = self._published(self._rows, now_ms)
         return found[-limit:]
 
-    def vectors(self, rows: Rows) -> Vectors:
-        """Returns the text vectors of what `latest` gave, less their mean, and the mean: (N, D) and (D,).
+    def usual_text(self, rows: Rows) -> NDArray[np.float32]:
+        """Returns (D,) the mean of the texts of what `latest` gave.
 
-        What all have in common tells nothing, and is most of each. Most requests ask for the same ones, which are kept.
+        What all have in common tells nothing, and is most of each. Most requests ask for the same ones', which is kept.
         """
-        held, changes, found = self._held
+        held, changes, usual = self._held
         if changes != len(self._catalogue.vector_changes) or not np.array_equal(held, rows):
-            vectors = self._catalogue.vectors[rows]
-            usual = vectors.sum(axis=0) / max(1, len(rows))
-            found = vectors - usual, usual
-            self._held = rows, len(self._catalogue.vector_changes), found
-        return found
+            usual, _ = self._catalogue.texts.means(rows, np.zeros(len(rows), np.float32))
+            self._held = rows, len(self._catalogue.vector_changes), usual
+        return usual
 
     def _published(self, rows: Rows, now_ms: int) -> Rows:
         return rows[self._are_new(rows, now_ms) & (self._catalogue.published_ms[rows] <= now_ms)]

@@ -1,11 +1,18 @@
-"""Numbers for rows without sorting them: marks in an array by row, written and read at once. And quick orders."""
+"""Numbers for rows without sorting them: marks in an array by row, written and read at once. And quick orders.
+
+A mark says where its row stands, if it stands there: whatever another call left behind is found out by looking.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.compiled import compiled
+
 Rows = NDArray[np.int64]
+Marks = NDArray[np.int32]
 _PLACE = 31
 """Bits of a row or a place below what it is sorted by: NumPy sorts one array of whole numbers the quickest."""
+_BELOW = (1 << _PLACE) - 1
 
 
 class Numbering:
@@ -15,24 +22,17 @@ class Numbering:
         self._marks = np.zeros(1024, np.int32)
 
     def distinct(self, rows: Rows) -> Rows:
-        """Returns the distinct ones of (L,) rows, each where it first came: (U,)."""
-        marks, order = self._over(rows), np.arange(len(rows), dtype=np.int32)
-        marks[rows[::-1]] = order[::-1]  # of several assignments to one place the last stays
-        found: Rows = rows[marks.take(rows) == order]
+        """Returns the distinct ones of (L,) rows >= 0, each where it first came: (U,)."""
+        found: Rows = _distinct(self.marks(int(rows.max(initial=0))), rows)
         return found
 
     def places(self, known: Rows, rows: Rows) -> Rows:
         """Returns where each of (C,) rows stands among (U,) distinct ones: (C,), -1 for those that do not."""
-        if not len(known):
-            return np.full(len(rows), -1)
-        marks = self._over(known)
-        marks[known] = np.arange(len(known), dtype=np.int32)
-        within = np.minimum(rows, len(marks) - 1)
-        places = np.minimum(marks.take(within), len(known) - 1)  # a mark may be left from another call
-        return np.where(known.take(places) == rows, places, -1)
+        found: Rows = _places(self.marks(int(known.max(initial=0))), known, rows)
+        return found
 
-    def _over(self, rows: Rows) -> NDArray[np.int32]:
-        most = int(rows.max(initial=0))
+    def marks(self, most: int) -> Marks:
+        """Returns marks for all rows up to this one."""
         if most >= len(self._marks):
             self._marks = np.zeros(2 * most, np.int32)
         return self._marks
@@ -40,20 +40,57 @@ class Numbering:
 
 def by_tie(rows: Rows, tie: NDArray[np.uint32]) -> Rows:
     """Returns (C,) distinct rows in the order of (C,) numbers, equal ones by row."""
-    return _ordered(rows, tie.astype(np.int64))
+    numbers = tie.astype(np.int64)
+    numbers <<= _PLACE
+    numbers |= rows
+    return _sorted(numbers)
 
 
 def best_first(scores: NDArray[np.float32]) -> Rows:
     """Returns the places of (C,) finite scores, the highest first, equal ones as they come: (C,)."""
-    numbers = (np.float32(0) - scores).view(np.int32).astype(np.int64)
-    numbers ^= (numbers >> 31) & 0x7FFFFFFF  # bits of a negative number rise as it falls
-    return _ordered(np.arange(len(scores)), numbers)
+    return _sorted(_descending((np.float32(0) - scores).view(np.int32)))
 
 
-def _ordered(places: Rows, numbers: NDArray[np.int64]) -> Rows:
-    """Returns (C,) places by (C,) numbers of 32 bits and a sign, which are changed, equal ones by place."""
-    numbers <<= _PLACE
-    numbers |= places
+def _sorted(numbers: Rows) -> Rows:
+    """Returns what the lower bits of numbers hold, by the upper ones; the numbers are changed."""
     numbers.sort()
-    numbers &= (1 << _PLACE) - 1
+    numbers &= _BELOW
+    return numbers
+
+
+@compiled("(int32[::1], int64[::1])")
+def _distinct(marks: Marks, rows: Rows) -> Rows:
+    found, count = np.empty(len(rows), np.int64), 0
+    for row in rows:
+        place = marks[row]
+        if place >= count or found[place] != row:
+            marks[row] = count
+            found[count] = row
+            count += 1
+    return found[:count]
+
+
+@compiled("(int32[::1], int64[::1], int64[::1])")
+def _places(marks: Marks, known: Rows, rows: Rows) -> Rows:
+    for place in range(len(known)):
+        marks[known[place]] = place
+    found = np.full(len(rows), -1)
+    for at in range(len(rows)):
+        row = rows[at]
+        if 0 <= row < len(marks):
+            place = marks[row]
+            if place < len(known) and known[place] == row:
+                found[at] = place
+    return found
+
+
+@compiled("(int32[::1],)")
+def _descending(bits: NDArray[np.int32]) -> Rows:
+    """Returns numbers that rise as the scores fall whose negatives have these bits, and rise with their place."""
+    numbers = np.empty(len(bits), np.int64)
+    for place in range(len(bits)):
+        own = np.int64(bits[place])
+        if own < 0:  # bits of a negative number rise as it falls
+            own ^= 0x7FFFFFFF
+        numbers[place] = (own << _PLACE) | place
     return numbers

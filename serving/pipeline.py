@@ -113,7 +113,9 @@ def _selected(query: Query, slate: Slate, scores: NDArray[np.float32]) -> Explor
     catalogue, settings = query.model.catalogue, query.model.settings
     explores = query.explore_share > 0 and settings.explore_policy != "greedy"
     wanted = query.offset + query.count * (2 if explores else 1)  # of which exploring may take a page's away
-    order = best_first(scores)  # equal ones stay in the order of their ids' hash
+    order = slate.order = best_first(scores)  # equal ones stay in the order of their ids' hash
+    if query.diversity <= 0 and not explores:
+        return None
     vectors = catalogue.vectors[slate.rows[order]] if query.diversity > 0 else np.empty((len(order), 0), np.float32)
     spread = diversity.select(scores[order], vectors, wanted, query.diversity, query.count)
     slate.order = _beginning_with(spread, order)

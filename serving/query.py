@@ -13,7 +13,7 @@ from domain.profile import Touch
 from learning.interests import interests, touch_weights
 from learning.ranker import Context, context_of
 from learning.signals import stage_of
-from serving.covisits import HORIZONS, SITTING, Covisits, Led, covisits, lifted
+from serving.covisits import SITTING, Covisits, Led, covisits, lifted
 from serving.read_model import ReadModel
 from serving.sequence_space import SequenceSpace
 
@@ -168,10 +168,8 @@ class Query:
         What was asked for last is kept: more than one feature family asks, and for the same candidates.
         """
         if self._led is None or self._led[0] is not rows:
-            strengths = np.vstack(self.covisits.of(rows, self.model.catalogue.numbering))
-            lifts = lifted(strengths, self.model.behaviour.counts(self.now_ms, rows))
-            (forward, backward), (up, down) = (np.split(one, [len(HORIZONS)]) for one in (strengths, lifts))
-            self._led = rows, Led(forward, up, backward, down)
+            counts = self.model.behaviour.counts(self.now_ms, rows)
+            self._led = rows, self.covisits.of(rows, counts, self.model.catalogue.numbering)
         return self._led[1]
 
     @cached_property
@@ -181,7 +179,7 @@ class Query:
         At most LED_TO of them.
         """
         found = self.covisits
-        lifts = lifted(found.forward[SITTING], self.model.behaviour.counts(self.now_ms, found.rows))
+        lifts = lifted(found.strengths[:, 0, SITTING], self.model.behaviour.counts(self.now_ms, found.rows))
         strongest = np.argsort(-lifts, kind="stable")[:LED_TO]
         rows = found.rows[strongest[lifts[strongest] > 0]]
         return rows, self.model.catalogue.vectors[rows]
@@ -203,10 +201,11 @@ class Query:
         """The newest distinct items that the user liked, as places in `touches`, the newest first."""
         found: dict[int, int] = {}
         touches, rows, pulling = self.touches, self.rows.tolist(), self.model.pulling
+        most = self.model.settings.recent_items
         for at in range(len(touches) - 1, -1, -1):
             if touches[at].type in pulling and rows[at] >= 0 and rows[at] not in found:
                 found[rows[at]] = at
-                if len(found) == self.model.settings.recent_items:
+                if len(found) == most:
                     break
         return list(found.values())
 

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings.ann_index import AnnIndex
+from learning.compiled import compiled
 from learning.sequence.inference import SequenceEncoder
 from serving.catalogue import Catalogue
 
@@ -47,6 +48,24 @@ class SequenceSpace:
             self._vectors[part] = self.encoder.item_vectors(ids, catalogue.vectors[part])
             self.index.add(part, self._vectors[part])
 
+    def scores(self, rows: NDArray[np.int64], user: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Returns (C,) float32: the inner products of these rows' vectors with a user's, (M,)."""
+        found: NDArray[np.float32] = _products(self._vectors, rows, user)
+        return found
+
     def items(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns (C, M) float32: the vectors of these rows."""
         return self._vectors.take(rows, axis=0)
+
+
+@compiled("(float32[:, ::1], int64[::1], float32[::1])")
+def _products(
+    vectors: NDArray[np.float32], rows: NDArray[np.int64], user: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    found = np.empty(len(rows), np.float32)
+    for at in range(len(rows)):
+        row, total = rows[at], np.float32(0)
+        for dimension in range(len(user)):
+            total += vectors[row, dimension] * user[dimension]
+        found[at] = total
+    return found

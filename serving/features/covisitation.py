@@ -11,14 +11,13 @@ NAMES = (
     *("before_taste", "before_sitting", "before_last"),
     *("before_taste_lift", "before_sitting_lift", "before_last_lift"),
 )
-_LIFT_SCALE = 20
-"""Brings lifts to where log1p bends, as strengths are."""
+_SCALES = np.array([1, 20, 1, 20], np.float32)[:, None, None]
+"""Bring lifts to where log1p bends, as strengths are."""
 
 
 def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Returns log1p of strengths and of lifts, forward, then backward; zeros without a history."""
     if not query.recent:
         return np.zeros((len(NAMES), len(rows)), np.float32)
-    led = query.led(rows)
-    scaled = (led.forward, led.forward_lifts * _LIFT_SCALE, led.backward, led.backward_lifts * _LIFT_SCALE)
-    return np.log1p(np.vstack(scaled))
+    scaled = (query.led(rows) * _SCALES).reshape(len(NAMES), len(rows))
+    return np.log1p(scaled, out=scaled)

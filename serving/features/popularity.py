@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
+from learning.compiled import compiled
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
+from serving.numbering import Rows
 from serving.query import Query
 
 NAMES = (
@@ -24,8 +26,12 @@ NAMES = (
 WEEKS = 2
 """Place in POPULARITY_HALF_LIVES_DAYS of the half life that categories are compared at."""
 
-_ONE = 0.1
+_ONE = np.float32(0.1)
 """Added to counts before the logarithm: what nobody touched lies a factor of ten below what one user did."""
+
+
+_HALF_LIVES = np.array(POPULARITY_HALF_LIVES_DAYS)
+Floats = NDArray[np.float64]
 
 
 def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -34,12 +40,42 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     Then the same of the item's first category, added up over the candidates, and the item's share of that.
     """
     behaviour, days = query.model.behaviour, query.now_ms / DAY_MS
-    halves = np.array(POPULARITY_HALF_LIVES_DAYS)[:, None]
-    counts = np.exp2(behaviour.popularity.take(rows, axis=1) - days / halves)
     near = slice(max(0, query.stage - 1), min(len(STAGES), query.stage + 2))
-    stages = np.exp2(behaviour.stages[near].take(rows, axis=1) - days / STAGE_HALF_LIFE_DAYS)
-    own = stages[query.stage - near.start]
-    kinds = query.model.catalogue.category_ids[rows, 0]
-    category = np.bincount(kinds, counts[WEEKS])[kinds]
-    logs = np.log(np.vstack([counts, own, stages.sum(0), category]) + _ONE)
-    return np.vstack([logs, logs[WEEKS] - logs[-1]]).astype(np.float32)
+    of_stage = days / STAGE_HALF_LIFE_DAYS
+    counts = np.exp2(_logs(behaviour.popularity, days / _HALF_LIVES, behaviour.stages[near], of_stage, rows))
+    catalogue = query.model.catalogue
+    summed = _summed(counts, query.stage - near.start, catalogue.category_ids, len(catalogue.categories), rows)
+    logs = np.log(summed + _ONE)
+    return np.vstack([logs, logs[WEEKS] - logs[-1]])
+
+
+@compiled("(float64[:, ::1], float64[::1], float64[:, ::1], float64, int64[::1])")
+def _logs(popularity: Floats, now: Floats, stages: Floats, now_of_stages: float, rows: Rows) -> NDArray[np.float32]:
+    """Returns log2 of the counts as they have decayed by now: by half life, then by stage; (H + S, C)."""
+    halves, found = len(popularity), np.empty((len(popularity) + len(stages), len(rows)), np.float32)
+    for half in range(halves):
+        for at in range(len(rows)):
+            found[half, at] = popularity[half, rows[at]] - now[half]
+    for stage in range(len(stages)):
+        for at in range(len(rows)):
+            found[halves + stage, at] = stages[stage, rows[at]] - now_of_stages
+    return found
+
+
+@compiled("(float32[:, ::1], int64, int32[:, ::1], int64, int64[::1])")
+def _summed(counts: NDArray[np.float32], own: int, kinds: NDArray[np.int32], most: int, rows: Rows) -> NDArray[np.float32]:
+    """Returns the counts by half life, at the user's stage, at it and its neighbours, and of the first category."""
+    halves, of_kinds = len(POPULARITY_HALF_LIVES_DAYS), np.zeros(most + 1, np.float32)
+    found = np.zeros((halves + 3, len(rows)), np.float32)
+    for half in range(halves):
+        for at in range(len(rows)):
+            found[half, at] = counts[half, at]
+    for at in range(len(rows)):
+        found[halves, at] = counts[halves + own, at]
+        of_kinds[kinds[rows[at], 0]] += counts[WEEKS, at]
+    for stage in range(halves, len(counts)):
+        for at in range(len(rows)):
+            found[halves + 1, at] += counts[stage, at]
+    for at in range(len(rows)):
+        found[halves + 2, at] = of_kinds[kinds[rows[at], 0]]
+    return found

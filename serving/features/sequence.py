@@ -13,5 +13,4 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     expected = query.sequence
     if expected is None:
         return np.zeros((1, len(rows)), np.float32)
-    scores: NDArray[np.float32] = expected.space.items(rows) @ expected.user
-    return scores[None]
+    return expected.space.scores(rows, expected.user)[None]

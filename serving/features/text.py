@@ -7,7 +7,7 @@ all candidates have in common is taken out: it says how usual a text is, and tha
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.covisits import SITTING
+from serving.covisits import FORWARD_LIFTS, SITTING
 from serving.query import Query
 
 NAMES = ("text_interest", "text_recent", "text_history", "text_expected")
@@ -23,23 +23,23 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     found = np.zeros((len(NAMES), len(rows)), np.float32)
     if not query.recent:
         return found
-    touched, vectors = query.vectors[query.recent], query.model.catalogue.vectors[rows]
-    usual = np.full(len(rows), 1 / len(rows), np.float32) @ vectors  # BLAS is quicker than `mean`
-    towards = [touched[:RECENT].mean(0) - usual, touched.mean(0) - usual, _expected(query, rows, vectors)]
-    sought = np.stack([*towards, *(query.interests - usual)])
-    # So, and not the other way round: a few rows times many columns is what BLAS is slowest at.
-    products = (vectors @ sought.T).T.copy()  # by row, as what follows looks at it
-    products = np.where(products.any(axis=0), products - (sought @ usual)[:, None], 0)  # without a text it stays 0
+    touched, texts = query.vectors[query.recent], query.model.catalogue.texts
+    usual, expected = _usual_and_expected(query, rows)
+    sought = np.stack([touched[:RECENT].mean(0) - usual, touched.mean(0) - usual, expected, *(query.interests - usual)])
+    products = texts.products(rows, sought)
+    products -= (sought @ usual)[:, None] * (texts.scales.take(rows) > 0)  # without a text it stays 0
     found[1:] = products[:3]
-    if len(sought) > len(towards):
+    if len(sought) > 3:
         found[0] = products[3:].max(axis=0)
     return found
 
 
-def _expected(query: Query, rows: NDArray[np.int64], vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns (D,) the text of those candidates that the latest items lead to, less that of the others; unit, or 0."""
-    if "covisitation" in query.model.settings.disabled:
-        return np.zeros(vectors.shape[1], np.float32)
-    lifts = query.led(rows).forward_lifts[SITTING]
-    expected: NDArray[np.float32] = (lifts - lifts.mean()) @ vectors
-    return expected / (np.linalg.norm(expected) + TINY)
+def _usual_and_expected(query: Query, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns (D,) the mean of the candidates' texts, and of those that the latest items lead to, less the others'.
+
+    The second is a unit vector, or 0.
+    """
+    leads = "covisitation" not in query.model.settings.disabled
+    lifts = query.led(rows)[FORWARD_LIFTS, SITTING] if leads else np.zeros(len(rows), np.float32)
+    usual, expected = query.model.catalogue.texts.means(rows, lifts - lifts.mean())
+    return usual, expected / (np.linalg.norm(expected) + TINY)

@@ -18,13 +18,9 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     if not query.recent:
         return np.empty(0, np.int64)
     model, found = query.model, query.covisits
-    new = np.flatnonzero(query.unseen(found.rows))
-    rows, forward, backward = found.rows[new], found.forward.take(new, axis=1), found.backward.take(new, axis=1)
+    new = query.unseen(found.rows)
+    (sitting, taste), back = found.strengths[:, 0, [SITTING, TASTE]].T * new, found.strengths[:, 1, SITTING] * new
     longer = int(limit * LONGER)
-    counts = model.behaviour.counts(query.now_ms, rows)
-    rankings = [
-        best(forward[SITTING], longer),
-        best(lifted(forward[TASTE], counts), longer),
-        best(lifted(backward[SITTING], counts), longer),
-    ]
-    return in_turn([rows[one] for one in rankings], 3 * longer, model.catalogue.numbering)
+    counts = model.behaviour.counts(query.now_ms, found.rows)
+    rankings = [best(one, longer) for one in (sitting, lifted(taste, counts), lifted(back, counts))]
+    return in_turn([found.rows[one] for one in rankings], 3 * longer, model.catalogue.numbering)

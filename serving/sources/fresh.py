@@ -1,5 +1,7 @@
 """Items that are new, whom no behaviour can have found yet: close to the user's interests, or just the newest."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,10 +27,12 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     return best
 
 
-def _promise(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+def _promise(query: Query, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
     if query.sequence is not None and query.recent:
-        return np.asarray(query.sequence.space.items(rows) @ query.sequence.user, np.float64)
+        return query.sequence.space.scores(rows, query.sequence.user)
     if len(query.interests) and len(rows):
-        vectors, usual = query.model.new_items.vectors(rows)
-        return np.asarray((vectors @ (query.interests - usual).T).max(axis=1), np.float64)
-    return np.asarray(query.model.catalogue.published_ms[rows], np.float64)
+        usual = query.model.new_items.usual_text(rows)
+        sought = query.interests - usual
+        products = query.model.catalogue.texts.products(rows, sought) - (sought @ usual)[:, None]
+        return products.max(axis=0)
+    return query.model.catalogue.published_ms[rows].astype(np.float64)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embeddings.ann_index import AnnIndex
-from serving.numbering import Numbering, Rows, best_first
+from learning.compiled import compiled
+from serving.numbering import Marks, Numbering, Rows, best_first
 from serving.query import Query
 
 
@@ -19,13 +20,12 @@ def best(strengths: NDArray[np.float32], limit: int) -> Rows:
 
 def in_turn(rankings: Sequence[Rows], limit: int, numbering: Numbering) -> Rows:
     """Takes the first of each ranking, then the second of each, ...: at most `limit` distinct rows."""
-    longest = max((len(one) for one in rankings), default=0)
-    if not longest:
+    if not rankings:
         return np.empty(0, np.int64)
-    padded = np.full((longest, len(rankings)), -1, np.int64)
-    for at, one in enumerate(rankings):
-        padded[: len(one), at] = one
-    return numbering.distinct(padded[padded >= 0])[:limit]
+    every = np.concatenate(rankings)
+    ends = np.cumsum(np.array([*map(len, rankings)], np.int64))
+    taken: Rows = _in_turn(numbering.marks(int(every.max(initial=0))), every, ends, limit)
+    return taken
 
 
 def untouched(query: Query, index: AnnIndex, queries: NDArray[np.float32], limit: int) -> list[Rows]:
@@ -40,3 +40,21 @@ def untouched(query: Query, index: AnnIndex, queries: NDArray[np.float32], limit
     every = nearest.reshape(-1)
     new = (every >= 0) & catalogue.live.take(every) & (catalogue.numbering.places(query.touched, every) < 0)
     return [rows[own][:limit] for rows, own in zip(nearest, new.reshape(nearest.shape), strict=True)]
+
+
+@compiled("(int32[::1], int64[::1], int64[::1], int64)")
+def _in_turn(marks: Marks, every: Rows, ends: Rows, limit: int) -> Rows:
+    found, count, step, more = np.empty(min(limit, len(every)), np.int64), 0, 0, True
+    while more:
+        more, start = False, 0
+        for end in ends:
+            if start + step < end and count < len(found):
+                more, row = True, every[start + step]
+                place = marks[row]
+                if place >= count or found[place] != row:
+                    marks[row] = count
+                    found[count] = row
+                    count += 1
+            start = end
+        step += 1
+    return found[:count]
