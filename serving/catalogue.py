@@ -74,7 +74,7 @@ class Catalogue:
         self._due: dict[int, NDArray[np.float32] | None] = {}
         self._later = Later(self._index_due)
         self.other_versions = 0
-        self.numbering = Numbering()
+        self.numbering = Numbering(FIRST_CAPACITY)
         self.changed: set[int] = set()
         self.when_grown: list[Callable[[int], None]] = []
 
@@ -193,5 +193,6 @@ class Catalogue:
             if name in EMPTY:
                 new[len(old) :] = EMPTY[name]
         self.texts.grow(capacity)
+        self.numbering = Numbering(capacity)
         for grow in self.when_grown:
             grow(len(self.live))

@@ -41,7 +41,8 @@ class Ragged:
         return len(self._ends) - 1
 
     def __getitem__(self, number: int) -> bytes:
-        return self._block[self._ends[number] : self._ends[number + 1]]
+        ends = self._ends
+        return self._block[ends.item(number) : ends.item(number + 1)]  # mapped memory is quicker cut by whole numbers
 
     def __iter__(self) -> Iterator[bytes]:
         block, start = self._block, 0

@@ -79,7 +79,7 @@ class Covisits:
         """
         totals = np.zeros((len(rows), len(_SITTING)))
         for changes, counts in self.links:
-            _add_up(numbering.marks(int(rows.max(initial=0))), rows, changes, counts, _SITTING, totals)
+            _add_up(numbering.marks, rows, changes, counts, _SITTING, totals)
         strongest = zip(totals.argmax(axis=1).tolist(), totals.max(axis=1).tolist(), strict=True)
         return [lag if total > 0 else None for lag, total in strongest]
 
@@ -90,15 +90,15 @@ def covisits(query: "Query") -> Covisits:
     numbering = catalogue.numbering
     recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
     links = Links(*behaviour.successors(recent)), Links(*behaviour.predecessors(recent))
-    found, sums = summed(links, numbering, len(catalogue))
+    found, sums = summed(links, numbering)
     rows = by_tie(found, catalogue.tie.take(found))
     return Covisits(rows, sums.take(numbering.places(found, rows), axis=0), links)
 
 
-def summed(links: tuple[Links, Links], numbering: Numbering, size: int) -> tuple[Rows, NDArray[np.float32]]:
-    """Returns the rows, (U,) below `size`, that links lead to, and as `Covisits.strengths` how strongly."""
+def summed(links: tuple[Links, Links], numbering: Numbering) -> tuple[Rows, NDArray[np.float32]]:
+    """Returns the rows, (U,), that links lead to, and as `Covisits.strengths` how strongly."""
     (after, after_counts), (before, before_counts) = links
-    rows, sums = _summed(numbering.marks(size), after, after_counts, before, before_counts, _DECAYS)
+    rows, sums = _summed(numbering.marks, after, after_counts, before, before_counts, _DECAYS)
     return rows, sums.astype(np.float32) / np.float32(ONCE)
 
 
@@ -156,9 +156,7 @@ def _add_up(  # noqa: PLR0913, PLR0917 - as above
     for lag in range(min(len(counts), len(decays))):
         end = start + counts[lag]
         for at in range(start, end):
-            row = changes[at, 0]
-            if row < len(marks):
-                place = marks[row]
-                if place < len(rows) and rows[place] == row:
-                    totals[place, lag] += changes[at, 1] * decays[lag]
+            place = marks[changes[at, 0]]
+            if place < len(rows) and rows[place] == changes[at, 0]:
+                totals[place, lag] += changes[at, 1] * decays[lag]
         start = end

@@ -4,10 +4,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
+from learning.compiled import compiled
 from serving.behaviour import NEVER_TOUCHED_MS, Behaviour
 from serving.catalogue import Catalogue
 from serving.numbering import Rows
-
 
 
 class NewItems:
@@ -33,10 +33,10 @@ class NewItems:
         elif self._catalogue.changed:
             self._rows = np.union1d(self._rows, np.fromiter(self._catalogue.changed, np.int64))
         self._catalogue.changed.clear()
-        found = self._published(self._rows[-2 * limit :], now_ms)
+        found = self._new(self._rows[-2 * limit :], now_ms, now_ms)
         if len(found) < limit < len(self._rows):
             self._drop(now_ms)
-            found = self._published(self._rows, now_ms)
+            found = self._new(self._rows, now_ms, now_ms)
         return found[-limit:]
 
     def usual_text(self, rows: Rows) -> NDArray[np.float32]:
@@ -50,13 +50,27 @@ class NewItems:
             self._held = rows, len(self._catalogue.vector_changes), usual
         return usual
 
-    def _published(self, rows: Rows, now_ms: int) -> Rows:
-        return rows[self._are_new(rows, now_ms) & (self._catalogue.published_ms[rows] <= now_ms)]
-
     def _drop(self, now_ms: int) -> None:
-        self._rows, self._dropped_ms = self._rows[self._are_new(self._rows, now_ms)], now_ms
+        self._rows, self._dropped_ms = self._new(self._rows, now_ms, np.iinfo(np.int64).max), now_ms
 
-    def _are_new(self, rows: Rows, now_ms: int) -> NDArray[np.bool_]:
-        lately = self._catalogue.published_ms[rows] >= now_ms - self._fresh_ms
-        new: NDArray[np.bool_] = lately | (self._behaviour.first_ms[rows] == NEVER_TOUCHED_MS)
-        return self._catalogue.live[rows] & new
+    def _new(self, rows: Rows, now_ms: int, published_by_ms: int) -> Rows:
+        catalogue, since_ms = self._catalogue, int(now_ms - self._fresh_ms)
+        first_ms = self._behaviour.first_ms
+        found: Rows = _new(
+            NEVER_TOUCHED_MS, since_ms, published_by_ms, catalogue.live, catalogue.published_ms, first_ms, rows
+        )
+        return found
+
+
+@compiled("(int64, int64, int64, boolean[::1], int64[::1], int64[::1], int64[::1])")
+def _new(  # noqa: PLR0913, PLR0917 - two moments, and what is known by row
+    never_ms: int, since_ms: int, by_ms: int, live: NDArray[np.bool_], published_ms: Rows, first_ms: Rows, rows: Rows
+) -> Rows:
+    """Returns those rows that were published between two moments, or touched by nobody and published by the second."""
+    found, count = np.empty(len(rows), np.int64), 0
+    for row in rows:
+        untouched = first_ms[row] == never_ms
+        if live[row] and published_ms[row] <= by_ms and (published_ms[row] >= since_ms or untouched):
+            found[count] = row
+            count += 1
+    return found[:count]

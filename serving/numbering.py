@@ -16,26 +16,25 @@ _BELOW = (1 << _PLACE) - 1
 
 
 class Numbering:
-    """Finds distinct rows and their places. One thread at a time: what is in the marks means nothing between calls."""
+    """Finds distinct rows and their places. One thread at a time: what is in the marks means nothing between calls.
 
-    def __init__(self) -> None:
-        self._marks = np.zeros(1024, np.int32)
+    Attributes:
+        marks: (capacity,) int32, one for each row.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        """Makes room for rows below `capacity`; there may be no others."""
+        self.marks: Marks = np.zeros(capacity, np.int32)
 
     def distinct(self, rows: Rows) -> Rows:
         """Returns the distinct ones of (L,) rows >= 0, each where it first came: (U,)."""
-        found: Rows = _distinct(self.marks(int(rows.max(initial=0))), rows)
+        found: Rows = _distinct(self.marks, rows)
         return found
 
     def places(self, known: Rows, rows: Rows) -> Rows:
         """Returns where each of (C,) rows stands among (U,) distinct ones: (C,), -1 for those that do not."""
-        found: Rows = _places(self.marks(int(known.max(initial=0))), known, rows)
+        found: Rows = _places(self.marks, known, rows)
         return found
-
-    def marks(self, most: int) -> Marks:
-        """Returns marks for all rows up to this one."""
-        if most >= len(self._marks):
-            self._marks = np.zeros(2 * most, np.int32)
-        return self._marks
 
 
 def by_tie(rows: Rows, tie: NDArray[np.uint32]) -> Rows:
@@ -76,10 +75,9 @@ def _places(marks: Marks, known: Rows, rows: Rows) -> Rows:
         marks[known[place]] = place
     found = np.full(len(rows), -1)
     for at in range(len(rows)):
-        row = rows[at]
-        if 0 <= row < len(marks):
-            place = marks[row]
-            if place < len(known) and known[place] == row:
+        if rows[at] >= 0:
+            place = marks[rows[at]]
+            if place < len(known) and known[place] == rows[at]:
                 found[at] = place
     return found
 

@@ -109,7 +109,7 @@ def _found(query: Query, limit: int, late_s: float, look: Look) -> NDArray[np.in
 def _filtered(query: Query, rows: NDArray[np.int64], look: Look) -> NDArray[np.int64]:
     for name, keep in FILTERS.items():
         kept = keep(query, rows)
-        removed = len(rows) - np.count_nonzero(kept)
+        removed = len(rows) - int(np.count_nonzero(kept))
         if removed:
             look.removed[name] = removed
             rows = rows[kept]

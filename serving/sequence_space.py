@@ -59,9 +59,7 @@ class SequenceSpace:
 
 
 @compiled("(float32[:, ::1], int64[::1], float32[::1])")
-def _products(
-    vectors: NDArray[np.float32], rows: NDArray[np.int64], user: NDArray[np.float32]
-) -> NDArray[np.float32]:
+def _products(vectors: NDArray[np.float32], rows: NDArray[np.int64], user: NDArray[np.float32]) -> NDArray[np.float32]:
     found = np.empty(len(rows), np.float32)
     for at in range(len(rows)):
         row, total = rows[at], np.float32(0)

@@ -83,7 +83,12 @@ def _sums(codes: Codes, scales: Floats, rows: Rows, weights: Floats) -> tuple[Fl
     for at in range(0, fours, 4):  # four rows at once: the sums are fetched and put back a quarter as often
         one, two, three, four = rows[at], rows[at + 1], rows[at + 2], rows[at + 3]
         by_1, by_2, by_3, by_4 = scales[one], scales[two], scales[three], scales[four]
-        to_1, to_2, to_3, to_4 = by_1 * weights[at], by_2 * weights[at + 1], by_3 * weights[at + 2], by_4 * weights[at + 3]
+        to_1, to_2, to_3, to_4 = (
+            by_1 * weights[at],
+            by_2 * weights[at + 1],
+            by_3 * weights[at + 2],
+            by_4 * weights[at + 3],
+        )
         for dimension in range(codes.shape[1]):
             a, b = np.float32(codes[one, dimension]), np.float32(codes[two, dimension])
             c, d = np.float32(codes[three, dimension]), np.float32(codes[four, dimension])

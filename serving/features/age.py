@@ -19,26 +19,31 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     Newness is 1 for what is published now and falls to 0 over `fresh_days`.
     """
     behaviour, catalogue = query.model.behaviour, query.model.catalogue
-    fresh_days = query.model.settings.fresh_days
-    ages: NDArray[np.float32] = _ages(
-        query.now_ms, fresh_days, catalogue.published_ms, behaviour.first_ms, behaviour.last_ms, rows
-    )
-    ages[1:3] = np.log1p(ages[1:3])
+    touched_ms = behaviour.first_ms, behaviour.last_ms
+    ages: NDArray[np.float32] = _ages(query.now_ms, NEVER_TOUCHED_MS, catalogue.published_ms, *touched_ms, rows)
+    ages[:3] /= np.array([[DAY_MS], [DAY_MS], [DAY_MS / 24]], np.float32)
+    np.clip(1 - ages[0] / query.model.settings.fresh_days, 0, 1, out=ages[0])
+    ages[2, ages[3] > 0] = 24 * QUIET_FOR_GOOD_DAYS
+    np.log1p(ages[1:3], out=ages[1:3])
     return ages
 
 
-@compiled("(int64, float64, int64[::1], int64[::1], int64[::1], int64[::1])")
-def _ages(  # noqa: PLR0913, PLR0917 - the moment, and what is known by row
-    now_ms: int, fresh_days: float, published_ms: Rows, first_ms: Rows, last_ms: Rows, rows: Rows
+@compiled("(int64, int64, int64[::1], int64[::1], int64[::1], int64[::1])")
+def _ages(  # noqa: PLR0913, PLR0917 - two moments, and what is known by row
+    now_ms: int, never_ms: int, published_ms: Rows, first_ms: Rows, last_ms: Rows, rows: Rows
 ) -> NDArray[np.float32]:
-    """Returns newness, days since first touched, hours since last touched, and 1 if never touched; (4, C)."""
-    found = np.empty((4, len(rows)), np.float32)
+    """Returns (4, C): ms since published, since first and since last touched, and 1 if never touched.
+
+    What is yet to be published is as old as can be; what was never touched, and what is dated ahead, was touched now.
+    """
+    found = np.zeros((4, len(rows)), np.float32)
     for at in range(len(rows)):
         row = rows[at]
-        published_days, untouched = (now_ms - published_ms[row]) / DAY_MS, first_ms[row] == NEVER_TOUCHED_MS
-        found[0, at] = min(max(1 - published_days / fresh_days, 0.0), 1.0) if published_days >= 0 else 0.0
-        found[1, at] = 0.0 if untouched else max((now_ms - first_ms[row]) / DAY_MS, 0.0)
-        quiet_days = QUIET_FOR_GOOD_DAYS if untouched else (now_ms - last_ms[row]) / DAY_MS
-        found[2, at] = max(quiet_days, 0.0) * 24
-        found[3, at] = 1.0 if untouched else 0.0
+        ahead = published_ms[row] > now_ms
+        found[0, at] = np.inf if ahead else now_ms - published_ms[row]
+        if first_ms[row] == never_ms:
+            found[3, at] = 1
+        else:
+            found[1, at] = max(now_ms - first_ms[row], 0)
+            found[2, at] = max(now_ms - last_ms[row], 0)
     return found

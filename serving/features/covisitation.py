@@ -19,5 +19,6 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Returns log1p of strengths and of lifts, forward, then backward; zeros without a history."""
     if not query.recent:
         return np.zeros((len(NAMES), len(rows)), np.float32)
-    scaled = (query.led(rows) * _SCALES).reshape(len(NAMES), len(rows))
-    return np.log1p(scaled, out=scaled)
+    scaled: NDArray[np.float32] = (query.led(rows) * _SCALES).reshape(len(NAMES), len(rows))
+    np.log1p(scaled, out=scaled)
+    return scaled

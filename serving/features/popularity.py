@@ -44,7 +44,8 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     of_stage = days / STAGE_HALF_LIFE_DAYS
     counts = np.exp2(_logs(behaviour.popularity, days / _HALF_LIVES, behaviour.stages[near], of_stage, rows))
     catalogue = query.model.catalogue
-    summed = _summed(counts, query.stage - near.start, catalogue.category_ids, len(catalogue.categories), rows)
+    own = len(behaviour.popularity), query.stage - near.start, WEEKS
+    summed = _summed(counts, *own, catalogue.category_ids, len(catalogue.categories), rows)
     logs = np.log(summed + _ONE)
     return np.vstack([logs, logs[WEEKS] - logs[-1]])
 
@@ -62,17 +63,25 @@ def _logs(popularity: Floats, now: Floats, stages: Floats, now_of_stages: float,
     return found
 
 
-@compiled("(float32[:, ::1], int64, int32[:, ::1], int64, int64[::1])")
-def _summed(counts: NDArray[np.float32], own: int, kinds: NDArray[np.int32], most: int, rows: Rows) -> NDArray[np.float32]:
+@compiled("(float32[:, ::1], int64, int64, int64, int32[:, ::1], int64, int64[::1])")
+def _summed(  # noqa: PLR0913, PLR0917 - the counts, which of them, and the categories
+    counts: NDArray[np.float32],
+    halves: int,
+    own: int,
+    compared: int,
+    kinds: NDArray[np.int32],
+    most: int,
+    rows: Rows,
+) -> NDArray[np.float32]:
     """Returns the counts by half life, at the user's stage, at it and its neighbours, and of the first category."""
-    halves, of_kinds = len(POPULARITY_HALF_LIVES_DAYS), np.zeros(most + 1, np.float32)
+    of_kinds = np.zeros(most + 1, np.float32)
     found = np.zeros((halves + 3, len(rows)), np.float32)
     for half in range(halves):
         for at in range(len(rows)):
             found[half, at] = counts[half, at]
     for at in range(len(rows)):
         found[halves, at] = counts[halves + own, at]
-        of_kinds[kinds[rows[at], 0]] += counts[WEEKS, at]
+        of_kinds[kinds[rows[at], 0]] += counts[compared, at]
     for stage in range(halves, len(counts)):
         for at in range(len(rows)):
             found[halves + 1, at] += counts[stage, at]

@@ -34,5 +34,6 @@ def _promise(query: Query, rows: NDArray[np.int64]) -> NDArray[np.floating[Any]]
         usual = query.model.new_items.usual_text(rows)
         sought = query.interests - usual
         products = query.model.catalogue.texts.products(rows, sought) - (sought @ usual)[:, None]
-        return products.max(axis=0)
+        best: NDArray[np.float32] = products.max(axis=0)
+        return best
     return query.model.catalogue.published_ms[rows].astype(np.float64)

@@ -22,9 +22,8 @@ def in_turn(rankings: Sequence[Rows], limit: int, numbering: Numbering) -> Rows:
     """Takes the first of each ranking, then the second of each, ...: at most `limit` distinct rows."""
     if not rankings:
         return np.empty(0, np.int64)
-    every = np.concatenate(rankings)
-    ends = np.cumsum(np.array([*map(len, rankings)], np.int64))
-    taken: Rows = _in_turn(numbering.marks(int(every.max(initial=0))), every, ends, limit)
+    lengths = np.array([*map(len, rankings)], np.int64)
+    taken: Rows = _in_turn(numbering.marks, np.concatenate(rankings), lengths, limit)
     return taken
 
 
@@ -43,18 +42,18 @@ def untouched(query: Query, index: AnnIndex, queries: NDArray[np.float32], limit
 
 
 @compiled("(int32[::1], int64[::1], int64[::1], int64)")
-def _in_turn(marks: Marks, every: Rows, ends: Rows, limit: int) -> Rows:
+def _in_turn(marks: Marks, every: Rows, lengths: Rows, limit: int) -> Rows:
     found, count, step, more = np.empty(min(limit, len(every)), np.int64), 0, 0, True
     while more:
         more, start = False, 0
-        for end in ends:
-            if start + step < end and count < len(found):
+        for length in lengths:
+            if step < length and count < len(found):
                 more, row = True, every[start + step]
                 place = marks[row]
                 if place >= count or found[place] != row:
                     marks[row] = count
                     found[count] = row
                     count += 1
-            start = end
+            start += length
         step += 1
     return found[:count]

@@ -118,7 +118,7 @@ def test_a_disabled_family_says_nothing(encoder):
 
 
 def test_rankings_are_merged_in_turn_and_the_best_come_first():
-    numbering, rankings = Numbering(), [np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)]
+    numbering, rankings = Numbering(5), [np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)]
     assert in_turn(rankings, 4, numbering).tolist() == [1, 2, 4, 3]
     assert in_turn([], 5, numbering).tolist() == []
     assert best(np.array([0.0, 3, 1, 2], np.float32), 2).tolist() == [1, 3]
@@ -136,8 +136,8 @@ def test_sources_that_are_late_are_named_and_never_leave_the_slate_empty(deploym
 def test_covisits_are_the_sums_over_all_links_of_the_recent_items(deployment):
     query = stored_query(deployment.replica.model, "bob", 10, deployment.now_ms)
     behaviour, rows = query.model.behaviour, np.arange(len(query.model.catalogue))
-    found = query.covisits.of(rows, query.model.catalogue.numbering)
-    for strengths, links in zip(found, (behaviour.successors, behaviour.predecessors), strict=True):
+    found = query.covisits.of(rows, np.zeros(len(rows), np.float32), query.model.catalogue.numbering)
+    for strengths, links in zip(found[::2], (behaviour.successors, behaviour.predecessors), strict=True):
         for column, (decay, length) in enumerate(HORIZONS):
             plain = np.zeros(len(rows))
             for lag, at in enumerate(query.recent[:length]):

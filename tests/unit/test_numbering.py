@@ -6,7 +6,7 @@ from serving.numbering import Numbering, best_first, by_tie
 
 
 def test_distinct_rows_come_in_the_order_of_their_first_occurrence():
-    numbering, chance = Numbering(), np.random.default_rng(0)
+    numbering, chance = Numbering(5000), np.random.default_rng(0)
     for size in (0, 1, 30, 3000, 7):
         rows = chance.integers(0, 5000, size)
         _, first = np.unique(rows, return_index=True)
@@ -14,7 +14,7 @@ def test_distinct_rows_come_in_the_order_of_their_first_occurrence():
 
 
 def test_places_are_those_of_a_dictionary_and_unknown_rows_have_none():
-    numbering, chance = Numbering(), np.random.default_rng(1)
+    numbering, chance = Numbering(9000), np.random.default_rng(1)
     for size in (0, 1, 40, 2000, 5):
         known = chance.permutation(6000)[:size]
         rows = chance.integers(0, 9000, 500)

@@ -26,9 +26,7 @@ from learning.signals import (
 )
 from serving.behaviour import Behaviour
 from serving.catalogue import FIRST_CAPACITY, Catalogue
-from serving.covisits import Covisits, Links, _summed
 from serving.heads import KEPT
-from serving.numbering import Numbering
 
 FAST = int(POPULARITY_HALF_LIVES_DAYS[0] * DAY_MS)
 
@@ -164,33 +162,6 @@ def test_links_are_those_of_the_newest_share_whichever_predecessors_came_and_wen
         assert links(behaviour, "predecessors", "target") == {one: sum_ for one, sum_ in sums.items() if sum_}
     for one in names:
         assert links(behaviour, "successors", one).get("target", 0) == sums[one]
-
-
-def test_co_visits_that_cancel_leave_nothing_behind():
-    chance = np.random.default_rng(7)
-    for _ in range(300):
-        weights = chance.integers(1, 1000, 5)
-        weights = np.append(weights, -weights.sum()).astype(np.int32)
-        links = Links(np.zeros(6, np.int64), weights, np.zeros(6, np.int64))
-        lags = Links(np.zeros(12, np.int64), np.tile(weights, 2), np.repeat([0, 2], 6))
-        for one in (links, lags):
-            assert not _summed(one, one.rows, 1).any()
-            summed = Covisits(np.zeros(1, np.int64), np.zeros((3, 1)), np.zeros((3, 1)), (one, one))
-            assert summed.led_by(np.zeros(1, np.int64), Numbering()) == [None]
-
-
-def test_each_item_names_the_recent_one_that_led_to_it_most_strongly():
-    chance = np.random.default_rng(8)
-    rows, weights, lags = chance.integers(0, 9, 60), chance.integers(1, 400, 60).astype(np.int32), np.arange(60) // 4
-    links, none = Links(rows, weights, lags), Links(rows[:0], weights[:0], lags[:0])
-    asked = chance.permutation(12)
-    for both in ((links, none), (links, links)):
-        totals = np.zeros((12, 60))
-        for one in both:
-            np.add.at(totals, (one.rows, one.lags), one.weights * 0.8**one.lags * (one.lags < 12))
-        expected = [int(row.argmax()) if row.any() else None for row in totals[asked]]
-        assert Covisits(rows, np.empty(0), np.empty(0), both).led_by(asked, Numbering()) == expected
-    assert expected.count(None) == 3
 
 
 def test_popularity_is_counted_apart_by_the_length_of_the_history():

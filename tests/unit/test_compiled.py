@@ -1,0 +1,95 @@
+"""Compiled loops beside the same said in NumPy."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from domain.clock import DAY_MS
+from learning.ranker import CLIP, FLOOR, LARGEST, standardised
+from learning.signals import POPULARITY_HALF_LIVES_DAYS
+from serving.behaviour import NEVER_TOUCHED_MS
+from serving.features import age, kind, popularity
+from serving.new_items import _new
+
+SIZE, COUNT, NOW = 300, 101, 1_795_326_060_000
+
+
+@pytest.fixture
+def chance() -> np.random.Generator:
+    return np.random.default_rng(4)
+
+
+@pytest.fixture
+def rows(chance) -> np.ndarray:
+    return chance.permutation(SIZE)[:COUNT]
+
+
+def test_popularity_is_decayed_and_added_up(chance, rows):
+    halves = np.array(POPULARITY_HALF_LIVES_DAYS)
+    logs, stages = chance.normal(20_000 / halves[:, None], 3, (5, SIZE)), chance.normal(500, 3, (3, SIZE))
+    logs[:, rows[:9]] = -np.inf
+    found = popularity._logs(logs, 20_000 / halves, stages, 498.0, rows)
+    expected = np.vstack([logs[:, rows] - (20_000 / halves)[:, None], stages[:, rows] - 498])
+    assert np.allclose(found, expected, atol=1e-4)
+    counts = np.exp2(found)
+    kinds = chance.integers(0, 6, (SIZE, 8)).astype(np.int32)
+    summed, own = popularity._summed(counts, 5, 1, popularity.WEEKS, kinds, 5, rows), kinds[rows, 0]
+    assert np.array_equal(summed[:6], counts[[0, 1, 2, 3, 4, 6]])
+    assert summed[6] == pytest.approx(counts[5:].sum(0))
+    assert summed[7] == pytest.approx(np.bincount(own, counts[popularity.WEEKS])[own], rel=1e-5)
+
+
+def test_ages_are_since_when_and_never_is_told_apart(chance, rows):
+    published = NOW - chance.integers(-3 * DAY_MS, 9 * DAY_MS, SIZE)
+    first = np.where(chance.random(SIZE) < 0.3, NEVER_TOUCHED_MS, NOW - chance.integers(-9, DAY_MS, SIZE))
+    last = np.where(first < 0, NEVER_TOUCHED_MS, first + 1000)
+    found = age._ages(NOW, NEVER_TOUCHED_MS, published, first, last, rows)
+    ahead, untouched = published[rows] > NOW, first[rows] < 0
+    assert np.array_equal(found[0], np.where(ahead, np.inf, NOW - published[rows]).astype(np.float32))
+    for ages, touched in ((found[1], first), (found[2], last)):
+        assert np.array_equal(ages, np.where(untouched, 0, np.maximum(NOW - touched[rows], 0)).astype(np.float32))
+    assert np.array_equal(found[3], untouched)
+
+
+def test_the_share_of_categories_is_a_cosine_but_for_the_users_length(chance, rows):
+    counts = chance.integers(0, 9, SIZE)
+    kinds = (chance.integers(1, 20, (SIZE, 8)) * (np.arange(8) < counts[:, None])).astype(np.int32)
+    affinities, found = chance.random((2, 20)), np.empty((3, COUNT), np.float32)
+    affinities[:, 0] = 0
+    kind._shares(affinities, kinds, rows, found)
+    expected = affinities[:, kinds[rows]].sum(-1) / np.sqrt(np.maximum(counts[rows], 1))
+    assert found[:2] == pytest.approx(expected, rel=1e-5)
+
+
+def test_features_are_less_their_mean_over_their_deviation(chance):
+    features = chance.normal(3, [[1], [1e-4], [1e3], [0]], (4, 500)).astype(np.float32)
+    features[2, 0] = 1e30
+    wild = np.clip(features, -LARGEST, LARGEST).astype(np.float64)
+    centred = wild - wild.mean(1, keepdims=True)
+    expected = np.clip(centred / np.sqrt((centred**2).mean(1, keepdims=True) + float(FLOOR) ** 2), -CLIP, CLIP)
+    assert standardised(features) == pytest.approx(expected.T, abs=2e-4)
+
+
+def test_new_is_what_was_published_lately_or_never_touched(chance):
+    rows, live = np.arange(SIZE), chance.random(SIZE) < 0.8
+    published, first = chance.integers(0, 100, SIZE), chance.choice([NEVER_TOUCHED_MS, 5], SIZE)
+    expected = live & (published <= 70) & ((published >= 50) | (first == NEVER_TOUCHED_MS))
+    assert _new(NEVER_TOUCHED_MS, 50, 70, live, published, first, rows).tolist() == np.flatnonzero(expected).tolist()
+
+
+def test_without_a_folder_to_write_to_loops_are_compiled_all_the_same(tmp_path):
+    (tmp_path / "loops.py").write_text(
+        "from learning.compiled import compiled\n\n@compiled('(int64,)')\ndef twice(one):\n    return 2 * one\n"
+    )
+    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}
+    told = subprocess.run(
+        [sys.executable, "-c", "import loops; print(loops.twice(21))"],
+        env={**os.environ, **nowhere, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert told.stdout == "42\n"
