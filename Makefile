@@ -24,6 +24,7 @@ $(STAMP): pyproject.toml
 	@echo "Making $(VENV): about 1.5 GB, a few minutes the first time."
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,traces,dev]'
+	@echo "Compiling the loops of the request path: some seconds." && $(BIN)/python -c 'import serving.pipeline'
 	@touch $(STAMP)
 
 $(PEERS_STAMP): bench/peers-requirements.txt # What bench/quality_peers runs in; apart from ours, as RecBole needs an older NumPy

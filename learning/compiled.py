@@ -27,7 +27,7 @@ def compiled(arguments: str) -> Callable[[Loop], Loop]:
     def decorated(loop: Loop) -> Loop:
         try:
             return cast(Loop, _compiled(arguments, loop, cached=True))
-        except RuntimeError:  # no folder that may be written to: it is compiled at each start
+        except (RuntimeError, OSError):  # no folder that may be written to: it is compiled at each start
             return cast(Loop, _compiled(arguments, loop, cached=False))
 
     return decorated

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -31,6 +32,11 @@ hypothesis.settings.load_profile("freshet")
 # Each process of a test gets one OpenMP thread, and this one before anything has loaded torch: threads that spin
 # while others wait for their core make small trainings twenty times slower.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Compiled loops look where they read and write, here and in the processes that tests start: they do not in production,
+# so that what they are compiled to is kept apart.
+os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")
+os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "checked-loops"))
 
 EXTERNAL = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_HOME = os.environ.get("KAFKA_HOME")

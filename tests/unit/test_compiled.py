@@ -9,8 +9,7 @@ import pytest
 
 from domain.clock import DAY_MS
 from learning.ranker import CLIP, FLOOR, LARGEST, standardised
-from learning.signals import POPULARITY_HALF_LIVES_DAYS
-from serving.behaviour import NEVER_TOUCHED_MS
+from serving.behaviour import NEVER_TOUCHED_MS, logs_at
 from serving.features import age, kind, popularity
 from serving.new_items import _new
 
@@ -28,13 +27,12 @@ def rows(chance) -> np.ndarray:
 
 
 def test_popularity_is_decayed_and_added_up(chance, rows):
-    halves = np.array(POPULARITY_HALF_LIVES_DAYS)
-    logs, stages = chance.normal(20_000 / halves[:, None], 3, (5, SIZE)), chance.normal(500, 3, (3, SIZE))
-    logs[:, rows[:9]] = -np.inf
-    found = popularity._logs(logs, 20_000 / halves, stages, 498.0, rows)
-    expected = np.vstack([logs[:, rows] - (20_000 / halves)[:, None], stages[:, rows] - 498])
-    assert np.allclose(found, expected, atol=1e-4)
-    counts = np.exp2(found)
+    now, columns = chance.uniform(0, 50_000, 8), np.array([0, 1, 2, 3, 4, 6, 7, 8])
+    logs = chance.normal(0, 3, (SIZE, 15))
+    logs[:, columns] += now
+    logs[rows[:9]] = -np.inf
+    counts = np.exp2(logs_at(logs, columns, now, rows))
+    assert np.allclose(counts, np.exp2(logs[rows][:, columns] - now).T, rtol=1e-5)
     kinds = chance.integers(0, 6, (SIZE, 8)).astype(np.int32)
     summed, own = popularity._summed(counts, 5, 1, popularity.WEEKS, kinds, 5, rows), kinds[rows, 0]
     assert np.array_equal(summed[:6], counts[[0, 1, 2, 3, 4, 6]])
@@ -80,11 +78,11 @@ def test_new_is_what_was_published_lately_or_never_touched(chance):
     assert _new(NEVER_TOUCHED_MS, 50, 70, live, published, first, rows).tolist() == np.flatnonzero(expected).tolist()
 
 
-def test_without_a_folder_to_write_to_loops_are_compiled_all_the_same(tmp_path):
+@pytest.mark.parametrize("nowhere", [{"NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}, {"NUMBA_CACHE_DIR": __file__}])
+def test_without_a_folder_to_write_to_loops_are_compiled_all_the_same(tmp_path, nowhere):
     (tmp_path / "loops.py").write_text(
         "from learning.compiled import compiled\n\n@compiled('(int64,)')\ndef twice(one):\n    return 2 * one\n"
     )
-    nowhere = {"NUMBA_CACHE_LOCATOR_CLASSES": "ZipCacheLocator"}
     told = subprocess.run(
         [sys.executable, "-c", "import loops; print(loops.twice(21))"],
         env={**os.environ, **nowhere, "PYTHONPATH": f"{tmp_path}:{os.getcwd()}"},
@@ -93,3 +91,9 @@ def test_without_a_folder_to_write_to_loops_are_compiled_all_the_same(tmp_path):
         text=True,
     )
     assert told.stdout == "42\n"
+
+
+def test_a_place_beyond_an_array_is_an_error_while_tests_run():
+    with pytest.raises(IndexError):
+        standing = np.array([7])
+        _new(NEVER_TOUCHED_MS, 0, 1, np.ones(3, np.bool_), standing, standing, standing)
