@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
 from domain.codecs import pack, unpack
-from learning.compiled import compiled
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
@@ -21,11 +20,6 @@ from serving.trending import Trending
 
 NEVER_TOUCHED_MS = -1
 
-PIECE = 4_096
-"""Rows that a snapshot's columns are put together for at once: they fit the processor's cache."""
-
-_LONGEST = len(POPULARITY_HALF_LIVES_DAYS) - 1
-
 TREND = 1
 """The place in `Behaviour.popularity` of the half life that says what trends: some days."""
 
@@ -34,9 +28,9 @@ class Behaviour:
     """Sums of the shares that the owners of the partitions write.
 
     Attributes:
-        logs: (capacity, H + S) float64: log2 of each item's decayed count at one common, arbitrary moment (so no clock
-            is needed to compare them), by half life, then among users whose history was of a length; -inf for an item
-            without any. An item's lie together, as a request asks for all of them.
+        popularity: (H, capacity) float64: log2 of each item's decayed count at one common, arbitrary moment
+            (so no clock is needed to compare them), one row a half life; -inf for an item without any.
+        stages: (S, capacity) float64: the same among users whose history was of that length.
         first_ms, last_ms: (capacity,) int64: when an item was first and last touched; -1 for never.
     """
 
@@ -51,21 +45,12 @@ class Behaviour:
         self._successors = LinkTable()
         self._predecessors = LinkTable()
         self._heads = [Head() for _ in (*POPULARITY_HALF_LIVES_DAYS, *STAGES)]
-        self.logs = np.full((FIRST_CAPACITY, len(HALF_LIVES_DAYS)), -np.inf)
+        self.popularity = np.full((len(POPULARITY_HALF_LIVES_DAYS), FIRST_CAPACITY), -np.inf)
+        self.stages = np.full((len(STAGES), FIRST_CAPACITY), -np.inf)
         self.first_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
         self.last_ms = np.full(FIRST_CAPACITY, NEVER_TOUCHED_MS, np.int64)
         self._weights = np.zeros(FIRST_CAPACITY, np.int32)
         catalogue.when_grown.append(self._grow)
-
-    @property
-    def popularity(self) -> NDArray[np.float64]:
-        """(H, capacity): `logs` by half life."""
-        return self.logs[:, : len(POPULARITY_HALF_LIVES_DAYS)].T
-
-    @property
-    def stages(self) -> NDArray[np.float64]:
-        """(S, capacity): `logs` by the length of the history."""
-        return self.logs[:, len(POPULARITY_HALF_LIVES_DAYS) :].T
 
     def begin_loading(self) -> None:
         """From now on shares are only put down, until `settle`; no effect where some were added up before."""
@@ -79,9 +64,9 @@ class Behaviour:
             return
         size = len(self._catalogue)
         sums = loading.sums(size)
-        self.logs[sums.rows] = sums.logs
+        self.popularity[:, sums.rows], self.stages[:, sums.rows] = np.split(sums.logs.T, [len(self.popularity)])
         self.first_ms[sums.rows], self.last_ms[sums.rows] = sums.first_ms, sums.last_ms
-        self._heads = [Head.of(one) for one in self.logs[:size].T]
+        self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
         self._shares = Shares(self._catalogue.rows_of, sums.shares)
         self._successors, self._predecessors = LinkTable(sums.successors), LinkTable(sums.predecessors)
         self._changes += 1
@@ -144,8 +129,10 @@ class Behaviour:
 
     def counts(self, now_ms: int, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Returns how often items were touched, as the longest half life remembers it: (C,) float32."""
-        now = now_ms / DAY_MS / POPULARITY_HALF_LIVES_DAYS[-1]
-        counts: NDArray[np.float32] = np.exp2(logs_at(self.logs, np.array([_LONGEST]), np.array([now]), rows)[0])
+        logs = self.popularity[-1].take(rows)
+        counts: NDArray[np.float32] = np.exp2(logs - now_ms / DAY_MS / POPULARITY_HALF_LIVES_DAYS[-1]).astype(
+            np.float32
+        )
         return counts
 
     def shares(self, row: int) -> dict[int, ItemSignals]:
@@ -169,12 +156,10 @@ class Behaviour:
         size = len(self._catalogue)
         for name in ("first_ms", "last_ms"):
             getattr(self, name)[:size] = columns.array(name)
-        counted = (("popularity", len(self.popularity)), ("stages", len(self.stages)))
-        logs = [columns.array(f"{name}-{at}") for name, count in counted for at in range(count)]
-        for start in range(0, size, PIECE):  # whole columns would be written to all over the memory
-            end = min(start + PIECE, size)
-            self.logs[start:end] = np.array([one[start:end] for one in logs]).T
-        self._heads = [Head.of(np.asarray(one, np.float64)) for one in logs]
+        for values, name in ((self.popularity, "popularity"), (self.stages, "stages")):
+            for at, row in enumerate(values):
+                row[:size] = columns.array(f"{name}-{at}")
+        self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
         self._shares = Shares(self._catalogue.rows_of, columns.strings("shares"))
         self._successors = LinkTable(columns.strings("successors"))
         self._predecessors = LinkTable(columns.strings("predecessors"))
@@ -201,13 +186,14 @@ class Behaviour:
         sums = np.logaddexp2.reduceat(logs + as_of_ms[:, None] / DAY_MS / HALF_LIVES_DAYS, starts)
         self.first_ms[rows] = np.minimum.reduceat([share.first_ms for share in every], starts)
         self.last_ms[rows] = np.maximum.reduceat(as_of_ms, starts)
-        before, self.logs[rows] = self.logs[rows], sums
+        before = np.concatenate([self.popularity[:, rows], self.stages[:, rows]]).T
+        self.popularity[:, rows], self.stages[:, rows] = np.split(sums.T, [len(self.popularity)])
         for at, which in np.argwhere((sums > [head.floor for head in self._heads]) | (sums < before)).tolist():
             self._heads[which].put(rows[at], float(sums[at, which]))
 
     def _forget_counts(self, row: int) -> None:
         self.first_ms[row] = self.last_ms[row] = NEVER_TOUCHED_MS
-        self.logs[row] = -np.inf
+        self.popularity[:, row] = self.stages[:, row] = -np.inf
         for head in self._heads:
             head.drop(row)
         self._catalogue.changed.add(row)
@@ -232,20 +218,9 @@ class Behaviour:
         self._successors.add_each(earlier, changes)
 
     def _grow(self, capacity: int) -> None:
-        for name, empty in (("logs", -np.inf), ("first_ms", NEVER_TOUCHED_MS), ("last_ms", NEVER_TOUCHED_MS)):
+        for name in ("popularity", "stages", "first_ms", "last_ms"):
             old = getattr(self, name)
-            added = np.full((capacity - len(old), *old.shape[1:]), empty, old.dtype)
-            setattr(self, name, np.concatenate([old, added]))
+            empty = -np.inf if old.dtype.kind == "f" else NEVER_TOUCHED_MS
+            added = np.full((*old.shape[:-1], capacity - old.shape[-1]), empty, old.dtype)
+            setattr(self, name, np.concatenate([old, added], axis=-1))
         self._weights = np.zeros(capacity, np.int32)
-
-
-@compiled("(float64[:, ::1], int64[::1], float64[::1], int64[::1])")
-def logs_at(
-    logs: NDArray[np.float64], columns: NDArray[np.int64], now: NDArray[np.float64], rows: NDArray[np.int64]
-) -> NDArray[np.float32]:
-    """Returns some columns of `Behaviour.logs` as they have decayed by now, given in half lives: (columns, C)."""
-    found = np.empty((len(columns), len(rows)), np.float32)
-    for at in range(len(rows)):
-        for place in range(len(columns)):
-            found[place, at] = logs[rows[at], columns[place]] - now[place]
-    return found

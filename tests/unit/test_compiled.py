@@ -9,7 +9,7 @@ import pytest
 
 from domain.clock import DAY_MS
 from learning.ranker import CLIP, FLOOR, LARGEST, standardised
-from serving.behaviour import NEVER_TOUCHED_MS, logs_at
+from serving.behaviour import NEVER_TOUCHED_MS
 from serving.features import age, kind, popularity
 from serving.new_items import _new
 
@@ -27,12 +27,12 @@ def rows(chance) -> np.ndarray:
 
 
 def test_popularity_is_decayed_and_added_up(chance, rows):
-    now, columns = chance.uniform(0, 50_000, 8), np.array([0, 1, 2, 3, 4, 6, 7, 8])
-    logs = chance.normal(0, 3, (SIZE, 15))
-    logs[:, columns] += now
-    logs[rows[:9]] = -np.inf
-    counts = np.exp2(logs_at(logs, columns, now, rows))
-    assert np.allclose(counts, np.exp2(logs[rows][:, columns] - now).T, rtol=1e-5)
+    now = chance.uniform(0, 50_000, 5)
+    logs, stages = chance.normal(now[:, None], 3, (5, SIZE)), chance.normal(500, 3, (3, SIZE))
+    logs[:, rows[:9]] = -np.inf
+    counts = np.exp2(popularity._logs(logs, now, stages, 498.0, rows))
+    expected = np.exp2(np.vstack([logs[:, rows] - now[:, None], stages[:, rows] - 498]))
+    assert np.allclose(counts, expected, rtol=1e-5)
     kinds = chance.integers(0, 6, (SIZE, 8)).astype(np.int32)
     summed, own = popularity._summed(counts, 5, 1, popularity.WEEKS, kinds, 5, rows), kinds[rows, 0]
     assert np.array_equal(summed[:6], counts[[0, 1, 2, 3, 4, 6]])
