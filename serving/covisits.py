@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from learning.compiled import compiled
 from learning.signals import ONCE
 from serving.links import Changes
-from serving.numbering import Marks, Numbering, Rows, by_tie
+from serving.numbering import Marks, Numbering, Rows
 
 if TYPE_CHECKING:
     from serving.query import Query
@@ -56,7 +56,7 @@ class Covisits:
     """Strengths of the items that the recent ones are linked with; all others have 0.
 
     Attributes:
-        rows: (U,) distinct, in the order of a hash of their ids: what ties is cut alike on every replica.
+        rows: (U,) distinct, in no order.
         strengths: (U, 2, len(HORIZONS)) float32, >= 0: how strongly the recent items lead to each, as users touched it
             after them; then the same of what users touched before them.
         links: what was added up, forward and backward; for reasons.
@@ -86,13 +86,10 @@ class Covisits:
 
 def covisits(query: "Query") -> Covisits:
     """Adds up what the recent items say; nothing for a user without a history."""
-    behaviour, catalogue = query.model.behaviour, query.model.catalogue
-    numbering = catalogue.numbering
+    behaviour = query.model.behaviour
     recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
     links = Links(*behaviour.successors(recent)), Links(*behaviour.predecessors(recent))
-    found, sums = summed(links, numbering)
-    rows = by_tie(found, catalogue.tie.take(found))
-    return Covisits(rows, sums.take(numbering.places(found, rows), axis=0), links)
+    return Covisits(*summed(links, query.model.catalogue.numbering), links)
 
 
 def summed(links: tuple[Links, Links], numbering: Numbering) -> tuple[Rows, NDArray[np.float32]]:

@@ -180,7 +180,7 @@ class Query:
         """
         found = self.covisits
         lifts = lifted(found.strengths[:, 0, SITTING], self.model.behaviour.counts(self.now_ms, found.rows))
-        strongest = np.argsort(-lifts, kind="stable")[:LED_TO]
+        strongest = np.lexsort((self.model.catalogue.tie.take(found.rows), -lifts))[:LED_TO]
         rows = found.rows[strongest[lifts[strongest] > 0]]
         return rows, self.model.catalogue.vectors[rows]
 

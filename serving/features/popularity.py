@@ -27,7 +27,7 @@ WEEKS = 2
 """Place in POPULARITY_HALF_LIVES_DAYS of the half life that categories are compared at."""
 
 LEAST = -100.0
-"""log2 of a count that is as good as none. Of what has no place among float32 numbers, exp2 takes five times as long."""
+"""log2 of a count that is as good as none. For what is too small for a float32, exp2 takes five times as long."""
 
 _ONE = np.float32(0.1)
 """Added to counts before the logarithm: what nobody touched lies a factor of ten below what one user did."""

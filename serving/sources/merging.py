@@ -7,15 +7,23 @@ from numpy.typing import NDArray
 
 from embeddings.ann_index import AnnIndex
 from learning.compiled import compiled
-from serving.numbering import Marks, Numbering, Rows, best_first
+from serving.numbering import Marks, Numbering, Rows
 from serving.query import Query
 
 
-def best(strengths: NDArray[np.float32], limit: int) -> Rows:
-    """Returns the places of the highest positive strengths, the highest first, at most `limit`."""
+def best(strengths: NDArray[np.float32], tie: NDArray[np.uint32], limit: int) -> Rows:
+    """Returns the places of the highest positive strengths, in no order, at most `limit`.
+
+    Of those that are equal at the end, the ones of the lowest `tie`: a hash of their ids, so that all replicas cut alike.
+    """
     places = np.flatnonzero(strengths > 0)
-    highest: Rows = places[best_first(strengths[places])[:limit]]
-    return highest
+    if len(places) <= limit:
+        return places
+    own = strengths.take(places)
+    least = np.partition(own, len(own) - limit)[len(own) - limit]
+    above, equal = places[own > least], places[own == least]
+    last = equal[tie.take(equal).argsort(kind="stable")[: limit - len(above)]]
+    return np.concatenate([above, last])
 
 
 def in_turn(rankings: Sequence[Rows], limit: int, numbering: Numbering) -> Rows:

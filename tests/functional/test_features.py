@@ -117,11 +117,19 @@ def test_a_disabled_family_says_nothing(encoder):
     assert not any(any(features(deployment, "x")[name].values()) for name in FAMILIES["popularity"][0])
 
 
-def test_rankings_are_merged_in_turn_and_the_best_come_first():
+def test_rankings_are_merged_in_turn():
     numbering, rankings = Numbering(5), [np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)]
     assert in_turn(rankings, 4, numbering).tolist() == [1, 2, 4, 3]
     assert in_turn([], 5, numbering).tolist() == []
-    assert best(np.array([0.0, 3, 1, 2], np.float32), 2).tolist() == [1, 3]
+
+
+def test_the_best_are_those_of_the_highest_strength_and_the_lowest_hash_wherever_they_lie():
+    chance = np.random.default_rng(3)
+    for limit in (1, 7, 30, 300):
+        strengths = chance.integers(0, 12, 200).astype(np.float32)
+        tie = chance.permutation(200).astype(np.uint32)
+        wanted = [at for at in np.lexsort((tie, -strengths)).tolist() if strengths[at] > 0][:limit]
+        assert sorted(best(strengths, tie, limit).tolist()) == sorted(wanted)
 
 
 def test_sources_that_are_late_are_named_and_never_leave_the_slate_empty(deployment):
