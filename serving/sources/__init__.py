@@ -13,7 +13,7 @@ from serving.query import Query
 from serving.sources import covisitation, fresh, kind, popularity, profile_ann, sequence
 
 Source = Callable[[Query, int], NDArray[np.int64]]
-"""Takes the query and a limit; returns at most that many distinct rows, the best first; where the source
+"""Takes the query and a limit; returns at most that many distinct rows, in any order; where the source
 says so, several times as many."""
 
 SOURCES: dict[str, Source] = {

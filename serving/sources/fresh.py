@@ -17,13 +17,15 @@ LOOKED_AT = 500
 
 
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
-    """Returns items published within `fresh_days` or touched by nobody yet, the likeliest first.
+    """Returns items published within `fresh_days` or touched by nobody yet; of too many, the likeliest.
 
     For a user with a history that is the sequence model's order, or where there is none the closeness of the
     text to the user's interests; for a stranger the newest come first.
     """
-    rows = query.model.new_items.latest(query.now_ms, LOOKED_AT)
-    best: NDArray[np.int64] = rows[np.argsort(-_promise(query, rows), kind="stable")[: int(limit * LONGER)]]
+    rows, most = query.model.new_items.latest(query.now_ms, LOOKED_AT), int(limit * LONGER)
+    if len(rows) <= most:  # in any order: candidates are put in one of their own
+        return rows
+    best: NDArray[np.int64] = rows[np.argsort(-_promise(query, rows), kind="stable")[:most]]
     return best
 
 

@@ -14,7 +14,7 @@ from serving.query import Query
 def best(strengths: NDArray[np.float32], tie: NDArray[np.uint32], limit: int) -> Rows:
     """Returns the places of the highest positive strengths, in no order, at most `limit`.
 
-    Of those that are equal at the end, the ones of the lowest `tie`: a hash of their ids, so that all replicas cut alike.
+    Of those that are equal at the end, the ones of the lowest `tie`: a hash of the ids, so that all replicas cut alike.
     """
     places = np.flatnonzero(strengths > 0)
     if len(places) <= limit:
