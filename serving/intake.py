@@ -86,7 +86,10 @@ class Intake:
         except (KafkaError, OSError, TimeoutError):
             pass  # those that are not confirmed by now are counted below
         finally:
-            asyncio.gather(*sent, return_exceptions=True).add_done_callback(partial(self._release, size))
+            if sent:
+                asyncio.gather(*sent, return_exceptions=True).add_done_callback(partial(self._release, size))
+            else:
+                self._release(size)
         return len(records) - sum(_is_confirmed(one) for one in sent)
 
     async def stop(self) -> None:
