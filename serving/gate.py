@@ -1,8 +1,10 @@
 """What every request passes first: its key, a bound on how many there are and on its body, a clock. Plain ASGI."""
 
 import hmac
+from functools import cache
 from time import perf_counter
 
+from prometheus_client import Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from domain.settings import ServingSettings
@@ -40,7 +42,7 @@ class Gate:
             await self._bounded(scope, headers, receive, send)
             return
         if refusal := self._admission.refusal():
-            metrics.request_seconds.labels("shed", "503").observe(0)
+            _seconds("shed", 503).observe(0)
             await problem(503, TITLES[503], f"{refusal}; come again later")(scope, receive, send)
             return
         self._admission.inside += 1
@@ -81,7 +83,7 @@ class Gate:
                 await self._app(scope, receive, watched)
             finally:
                 route = getattr(scope.get("route"), "path", "none")  # the template, so labels stay few
-                metrics.request_seconds.labels(route, str(status)).observe(perf_counter() - started)
+                _seconds(route, status).observe(perf_counter() - started)
 
     def _may_pass(self, path: str, headers: dict[bytes, bytes]) -> bool:
         if not self._keys or path.startswith(OPEN):
@@ -107,6 +109,11 @@ class Gate:
             if len(body) > self._limit:
                 return None
         return bytes(body)
+
+
+@cache
+def _seconds(route: str, status: int) -> Histogram:
+    return metrics.request_seconds.labels(route, str(status))
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

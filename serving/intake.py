@@ -5,8 +5,9 @@ what was not confirmed in time is refused, though it may still arrive, and comes
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -15,6 +16,14 @@ from domain.errors import BrokerUnavailable
 from domain.log_reader import Headers
 from domain.positions import Position
 from serving import metrics
+
+
+class Keyed(NamedTuple):
+    """A record for Kafka, and the moment it is about."""
+
+    key: str
+    value: bytes
+    at_ms: int
 
 
 class Intake:
@@ -57,6 +66,32 @@ class Intake:
                 self._release(size)
         return Position(written.partition, written.offset)
 
+    async def send_all(self, topic: str, records: Sequence[Keyed]) -> int:
+        """Writes records, in their order, and returns how many of them Kafka has not confirmed in time.
+
+        For records that nobody waits for one by one: together they cost little more than one.
+
+        Raises:
+            BrokerUnavailable: refused at once, because too much waits already.
+        """
+        size = sum(len(one.key) + len(one.value) for one in records)
+        self._reserve(size, topic)
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                producer = await self._connected()
+                for key, value, at_ms in records:
+                    sent.append(await producer.send(topic, value, key=key.encode(), timestamp_ms=at_ms))
+                await asyncio.wait(sent)
+        except (KafkaError, OSError, TimeoutError):
+            pass  # those that are not confirmed by now are counted below
+        finally:
+            if sent:
+                asyncio.gather(*sent, return_exceptions=True).add_done_callback(partial(self._release, size))
+            else:
+                self._release(size)
+        return len(records) - sum(_is_confirmed(one) for one in sent)
+
     async def stop(self) -> None:
         """Sends what is buffered and disconnects."""
         if self._producer is not None:
@@ -90,3 +125,7 @@ class Intake:
                     raise
                 self._producer = producer
             return self._producer
+
+
+def _is_confirmed(sent: asyncio.Future[Any]) -> bool:
+    return sent.done() and not sent.cancelled() and sent.exception() is None

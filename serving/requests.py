@@ -2,13 +2,15 @@
 
 import base64
 import binascii
-from dataclasses import replace
+from functools import cache, lru_cache
 from secrets import token_hex
 from time import perf_counter
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from prometheus_client import Counter
 
 from domain.answers import ProfileSummary, Recommendations, RecommendedItem
 from domain.errors import QueryError
@@ -77,7 +79,7 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
     exposure = exposure_of(recommendation_id, query, slate, request.context)
     replica.exposures.note(exposure)
     replica.model.click_through.shown(exposure)
-    metrics.slates.labels(slate.fallback or "none").inc()
+    _slates(slate.fallback or "none").inc()
     metrics.slate_items.observe(len(slate.items))
     return Recommendations(
         recommendation_id=recommendation_id,
@@ -116,29 +118,25 @@ def _query(replica: Replica, request: RecommendRequest) -> Query:
     model = replica.model.without(request.without) if request.without else replica.model
     query = stored_query(model, request.user_id, request.count, now)
     if request.history:
-        touches = tuple(
+        query.touches = tuple(
             Touch(now + at - len(request.history), f"history-{at}", one.item_id, one.type, one.value, at)
             for at, one in enumerate(request.history)
         )
-        query = replace(query, touches=touches)
-    offset, limit = _place(replica, request.cursor)
-    return replace(
-        query,
-        scenario=request.scenario,
-        explain=request.explain,
-        exclude=frozenset(request.exclude),
-        filter=request.filter,
-        boost=request.boost,
-        diversity=query.diversity if request.diversity is None else request.diversity,
-        explore_share=query.explore_share if request.explore is None else request.explore,
-        rotation=request.rotation,
-        offset=offset,
-        limit=limit,
-    )
+    query.offset, query.limit = _place(replica, request.cursor)
+    query.scenario, query.explain = request.scenario, request.explain
+    query.exclude, query.filter, query.boost = frozenset(request.exclude), request.filter, request.boost
+    query.rotation = request.rotation
+    if request.diversity is not None:
+        query.diversity = request.diversity
+    if request.explore is not None:
+        query.explore_share = request.explore
+    return query
 
 
 def _items(query: Query, slate: Slate) -> list[RecommendedItem]:
-    catalogue = query.model.catalogue
+    catalogue, items = query.model.catalogue, slate.items
+    # All at once: NumPy rounds a page's parts in half of the time.
+    parts = iter(np.round([part for one in items for part in one.parts.values()], 6).tolist() if query.explain else ())
     return [
         RecommendedItem(
             item_id=catalogue.ids[one.row],
@@ -147,12 +145,18 @@ def _items(query: Query, slate: Slate) -> list[RecommendedItem]:
             rank=query.offset + at,
             source=one.source,
             reasons=one.reasons,
-            parts={name: round(part, 6) for name, part in one.parts.items()} if query.explain else None,
+            parts=dict(zip(one.parts, parts, strict=False)) if query.explain else None,
         )
-        for at, one in enumerate(slate.items)
+        for at, one in enumerate(items)
     ]
 
 
+@cache
+def _slates(fallback: str) -> Counter:
+    return metrics.slates.labels(fallback)
+
+
+@lru_cache
 def _cursor(offset: int, limit: int) -> str:
     return base64.urlsafe_b64encode(f"from.{offset}.{limit}".encode()).decode().rstrip("=")
 

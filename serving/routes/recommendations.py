@@ -4,10 +4,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 
 from domain.answers import ProfileSummary, Recommendations, RecommendedItem
 from serving.requests import DEFAULT_WAIT_MS, RecommendRequest, answer
 from serving.routes.common import answered, body_of, documented, replica_of
+from serving.routes.quick import quick
 
 router = APIRouter(tags=["recommendations"])
 
@@ -46,30 +48,37 @@ BODY = {
 }
 
 
-@router.get("/v1/users/{user_id:path}/recommendations", **documented(Recommendations, example=EXAMPLE))
-async def recommend_for_user(  # noqa: PLR0913, PLR0917  (the parameters of the contract)
-    request: Request,
-    user_id: str,
-    count: Annotated[int, Query(description="how many items")] = 10,
-    scenario: Annotated[str, Query(max_length=64, description="where the slate is shown; kept with the exposure")] = "",
-    explain: Annotated[bool, Query(description="adds each feature's part of the score")] = False,
-    cursor: Annotated[str | None, Query(max_length=64, description="the previous answer's next_cursor")] = None,
-    after: Annotated[
-        str | None, Query(max_length=64, description="wait for this event's token to be reflected")
-    ] = None,
-    wait_ms: Annotated[int, Query(ge=0, description="how long to wait for it")] = DEFAULT_WAIT_MS,
-) -> Response:
+class Wishes(BaseModel):
+    """What GET takes in its query string, beside the user."""
+
+    count: int = Field(10, description="how many items")
+    scenario: str = Field("", max_length=64, description="where the slate is shown; kept with the exposure")
+    explain: bool = Field(False, description="adds each feature's part of the score")
+    cursor: str | None = Field(None, max_length=64, description="the previous answer's next_cursor")
+    after: str | None = Field(None, max_length=64, description="wait for this event's token to be reflected")
+    wait_ms: int = Field(DEFAULT_WAIT_MS, ge=0, description="how long to wait for it")
+
+
+async def recommend_for_user(request: Request, user_id: str, wishes: Annotated[Wishes, Query()]) -> Response:
     """The user's slate now. An unknown user is a cold start with a named fallback, never an error."""
     asked = RecommendRequest(
         user_id=user_id,
-        count=count,
-        scenario=scenario,
-        explain=explain,
-        cursor=cursor,
-        after=after,
-        wait_ms=wait_ms,
+        count=wishes.count,
+        scenario=wishes.scenario,
+        explain=wishes.explain,
+        cursor=wishes.cursor,
+        after=wishes.after,
+        wait_ms=wishes.wait_ms,
     )
     return answered(await answer(replica_of(request), asked))
+
+
+router.add_api_route(
+    "/v1/users/{user_id:path}/recommendations",
+    recommend_for_user,
+    route_class_override=quick(Wishes, "wishes"),
+    **documented(Recommendations, example=EXAMPLE),
+)
 
 
 @router.post("/v1/recommendations", **documented(Recommendations, BODY, EXAMPLE))

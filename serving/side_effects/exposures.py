@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from domain.errors import BrokerUnavailable
 from domain.exposures import ExposedItem, Exposure
 from serving import metrics
-from serving.intake import Intake
+from serving.intake import Intake, Keyed
 from serving.pipeline import Slate
 from serving.query import Query
 
@@ -20,6 +21,10 @@ BUFFERED = 10_000
 
 TOGETHER = 500
 """Exposures on their way at once; one at a time would be bounded by the broker's round trip."""
+
+GATHERED_S = 0.05
+"""How long exposures are gathered: sent alone, each takes as long as a quarter of a millisecond of the processor.
+Nobody clicks so soon on what was shown, and their records carry the moment of the showing."""
 
 
 class ExposureLog:
@@ -54,18 +59,26 @@ class ExposureLog:
     async def _write(self) -> None:
         while True:
             waiting = [await self._queue.get()]
+            await asyncio.sleep(GATHERED_S)
             while len(waiting) < TOGETHER and not self._queue.empty():
                 waiting.append(self._queue.get_nowait())
-            results = await asyncio.gather(*[self._send(one) for one in waiting], return_exceptions=True)
-            lost = [one for one in results if isinstance(one, BaseException)]
+            lost = await self._lost(waiting)
             if lost:
-                metrics.exposures_dropped.inc(len(lost))
-                log.warning("%d exposures were lost: %s", len(lost), lost[0])
+                metrics.exposures_dropped.inc(lost)
             for _ in waiting:
                 self._queue.task_done()
 
-    async def _send(self, exposure: Exposure) -> None:
-        await self._intake.send(self._topic, exposure.user_id, msgspec.json.encode(exposure))
+    async def _lost(self, waiting: Sequence[Exposure]) -> int:
+        """Sends exposures and returns how many of them were lost."""
+        try:
+            records = [Keyed(one.user_id, msgspec.json.encode(one), one.shown_at) for one in waiting]
+            lost = await self._intake.send_all(self._topic, records)
+        except BrokerUnavailable as error:
+            log.warning("%d exposures were lost: %s", len(waiting), error)
+            return len(waiting)
+        if lost:
+            log.warning("%d exposures were lost: Kafka did not confirm them in time", lost)
+        return lost
 
 
 def exposure_of(recommendation_id: str, query: Query, slate: Slate, context: Mapping[str, str] | None) -> Exposure:

@@ -83,6 +83,8 @@ def test_a_click_changes_the_slate_and_a_new_item_is_found_by_its_text_and_a_del
         def exposed() -> list[Exposure]:
             records = read_topic(system.settings, EXPOSURES)
             told = [msgspec.json.decode(record.value, type=Exposure) for record in records]
+            # Gathered before they are sent, they lie in the log as of when they were shown: before what came of them.
+            assert [one.shown_at for one in told] == [record.timestamp for record in records]
             return [one for one in told if one.recommendation_id == after.recommendation_id]
 
         system.until(exposed, 20)

@@ -6,7 +6,7 @@ import pytest
 
 from cli.broker import free_port
 from domain.errors import BrokerUnavailable
-from serving.intake import Intake
+from serving.intake import Intake, Keyed
 
 NOBODY = {"bootstrap_servers": [f"127.0.0.1:{free_port()}"]}
 
@@ -30,3 +30,17 @@ def test_what_does_not_fit_is_refused_at_once_and_room_comes_back():
 
 def test_a_record_larger_than_the_buffer_is_let_through_alone():
     assert "did not confirm" in asyncio.run(sent(Intake(NOBODY, 300, buffer_bytes=100), size=5000))
+
+
+def test_those_sent_together_are_counted_as_lost_together_and_leave_room_again():
+    async def told() -> list[int]:
+        intake = Intake(NOBODY, 300, buffer_bytes=100)
+        records = [Keyed("u", b"x" * 19, 1)] * 3
+        lost = [await intake.send_all("exposures", records) for _ in range(2)]
+        first = asyncio.create_task(intake.send_all("exposures", records))
+        await asyncio.sleep(0)
+        with pytest.raises(BrokerUnavailable, match="60 bytes wait"):
+            await intake.send_all("exposures", records)
+        return [*lost, await first]
+
+    assert asyncio.run(told()) == [3, 3, 3]
