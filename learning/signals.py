@@ -54,8 +54,8 @@ SHAPE = 2
 
 Weight = Annotated[int, Meta(ge=0, le=2**53)]
 
-Lesson = tuple[Touch, int, Sequence[str]]
-"""A new interaction, how many the user's profile held before it, and the items that led to it, see `predecessors`.
+Lesson = tuple[int, int, int, Sequence[str]]
+"""A new interaction's offset and time, how many the user's profile held before it, and what `predecessors` says of it.
 
 Each of these counts LAG_DECAY to the power of its place, in whole hundredths."""
 
@@ -133,13 +133,12 @@ def learn(signals: ItemSignals, lessons: Iterable[Lesson]) -> None:
     position, first_ms, as_of_ms = signals.position, signals.first_ms, signals.as_of_ms
     one, two, three, four, five = signals.counts
     stages, before = signals.stages, signals.before
-    for touch, history, led in lessons:
-        if touch.offset <= position:
+    for offset, time, history, led in lessons:
+        if offset <= position:
             continue
-        time = touch.event_time
         if time < first_ms or position < 0:
             first_ms = time
-        position = touch.offset
+        position = offset
         passed = time - as_of_ms
         if passed > 0:  # the newest: what was counted decays to its time
             one = one * power(passed * rate_1) + 1.0
@@ -174,7 +173,10 @@ def _forget_lightest(before: dict[str, int]) -> None:
     """Keeps PREDECESSORS_KEPT, where they are; of those that are as light as each other the last by id go."""
     count = len(before) - PREDECESSORS_KEPT
     limit = sorted(before.values())[count - 1]
-    lighter = [item_id for item_id, weight in before.items() if weight < limit]
-    equal = sorted([item_id for item_id, weight in before.items() if weight == limit], reverse=True)
-    for item_id in lighter + equal[: count - len(lighter)]:
+    light = [item_id for item_id, weight in before.items() if weight <= limit]
+    spared = len(light) - count
+    if spared:
+        equal = sorted([item_id for item_id in light if before[item_id] == limit])
+        light = [*set(light).difference(equal[:spared])]
+    for item_id in light:
         del before[item_id]
