@@ -173,10 +173,7 @@ def _forget_lightest(before: dict[str, int]) -> None:
     """Keeps PREDECESSORS_KEPT, where they are; of those that are as light as each other the last by id go."""
     count = len(before) - PREDECESSORS_KEPT
     limit = sorted(before.values())[count - 1]
-    light = [item_id for item_id, weight in before.items() if weight <= limit]
-    spared = len(light) - count
-    if spared:
-        equal = sorted([item_id for item_id in light if before[item_id] == limit])
-        light = [*set(light).difference(equal[:spared])]
-    for item_id in light:
+    lighter = [item_id for item_id, weight in before.items() if weight < limit]
+    equal = sorted([item_id for item_id, weight in before.items() if weight == limit], reverse=True)
+    for item_id in lighter + equal[: count - len(lighter)]:
         del before[item_id]

@@ -36,13 +36,12 @@ _touch = msgspec.msgpack.Decoder(Touch).decode
 _touches = msgspec.msgpack.Decoder(tuple[Touch, ...]).decode
 _split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.msgpack.Encoder().encode
-_NONE = msgspec.Raw(_encode([]))
 
 
 class PackedProfile(msgspec.Struct, array_like=True, gc=False):
     """A Profile on the wire, its touches left as they lie there."""
 
-    touches: msgspec.Raw = _NONE
+    touches: list[msgspec.Raw] = []
     position: int = -1
     changes_position: int = -1
     arrived_ms: int = 0
@@ -89,8 +88,7 @@ class Draft:
         self._pulling = pulling
         self._packed = packed = PackedProfile() if raw is None else unpack(raw, PackedProfile)
         self.position, self.arrived_ms, self.merged_into = packed.position, packed.arrived_ms, packed.merged_into
-        touches = _split(packed.touches)
-        packed.touches = _NONE  # or it would be held twice
+        touches, packed.touches = packed.touches, []  # held as one from here on
         self._together = bytearray().join(touches)  # one after the other, as they lie in the encoded profile
         self._sizes = list(map(len, touches))
         self._last_ms, self._last_id = _last_of(packed, touches)
@@ -136,7 +134,7 @@ class Draft:
     def pack(self) -> bytes:
         """Returns the encoded profile; the same bytes as `domain.codecs.pack` of the Profile."""
         if self._touches is None:
-            touches = msgspec.Raw(self._array())
+            touches = msgspec.Raw(self._array())  # in place of a list: written, it is one
             whole = replace(self._packed, touches=touches, position=self.position, arrived_ms=self.arrived_ms)
             self.raw = pack(whole)
         else:
