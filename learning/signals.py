@@ -54,8 +54,8 @@ SHAPE = 2
 
 Weight = Annotated[int, Meta(ge=0, le=2**53)]
 
-Lesson = tuple[Touch, int, Sequence[str]]
-"""A new interaction, how many the user's profile held before it, and the items that led to it, see `predecessors`.
+Lesson = tuple[int, int, int, Sequence[str]]
+"""A new interaction's offset and time, how many the user's profile held before it, and what `predecessors` says of it.
 
 Each of these counts LAG_DECAY to the power of its place, in whole hundredths."""
 
@@ -133,13 +133,12 @@ def learn(signals: ItemSignals, lessons: Iterable[Lesson]) -> None:
     position, first_ms, as_of_ms = signals.position, signals.first_ms, signals.as_of_ms
     one, two, three, four, five = signals.counts
     stages, before = signals.stages, signals.before
-    for touch, history, led in lessons:
-        if touch.offset <= position:
+    for offset, time, history, led in lessons:
+        if offset <= position:
             continue
-        time = touch.event_time
         if time < first_ms or position < 0:
             first_ms = time
-        position = touch.offset
+        position = offset
         passed = time - as_of_ms
         if passed > 0:  # the newest: what was counted decays to its time
             one = one * power(passed * rate_1) + 1.0

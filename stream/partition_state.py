@@ -8,7 +8,7 @@ from learning.signals import ItemSignals
 from stream.profile_draft import Draft, Pulling
 
 HOT_USERS = 1_000
-"""Users whose draft stays between batches, some 20 kB each at most; others' profiles are split up again."""
+"""Users whose draft stays between batches, some 50 kB each at most; others' profiles are split up again."""
 
 
 @dataclass

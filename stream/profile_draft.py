@@ -4,12 +4,15 @@ Nearly every interaction is its user's newest and has not been seen before. Then
 unpacked to insert it, as `domain.profile.insert` would; whatever else it may be is left to that function.
 """
 
+from collections.abc import Sequence
 from sys import intern
 
 import msgspec
+from msgspec.structs import replace
 
 from domain.codecs import pack, unpack
-from domain.profile import Insertion, Profile, Touch, insert
+from domain.interactions import Interaction
+from domain.profile import Insertion, Profile, Touch, insert, touch_of
 from domain.records import MAX_EPOCH_MS
 from learning.signals import LOOK_BACK, predecessors
 
@@ -25,10 +28,14 @@ Order = tuple[int, str]
 _AFTER_ANY_ID = chr(0x10FFFF) * 2
 """Later than any id, as that character is not printable."""
 
+SEARCHED = 8
+"""An encoded profile is searched this many times for an event id; then its ids are looked up once, as that pays."""
+
 _NEW = Insertion.NEW  # looked up once, as what follows: it is needed for each event
-_touches = msgspec.msgpack.Decoder(Touch)
+_touch = msgspec.msgpack.Decoder(Touch).decode
+_touches = msgspec.msgpack.Decoder(tuple[Touch, ...]).decode
+_split = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _encode = msgspec.msgpack.Encoder().encode
-_Raw = msgspec.Raw
 
 
 class PackedProfile(msgspec.Struct, array_like=True, gc=False):
@@ -49,17 +56,23 @@ class Draft:
     Attributes:
         raw: the encoded profile that it began with or last became; None for a user who is not known.
         position: highest offset of `interactions` that it reflects.
+        arrived_ms: when the newest of its records reached Kafka.
         merged_into: the login that took over this guest.
     """
 
     __slots__ = (
-        "_added",
-        "_arrived_ms",
-        "_last",
+        "_began",
+        "_known",
+        "_last_id",
+        "_last_ms",
         "_packed",
         "_pulling",
         "_recent",
+        "_searches",
+        "_sizes",
+        "_together",
         "_touches",
+        "arrived_ms",
         "merged_into",
         "position",
         "raw",
@@ -71,52 +84,61 @@ class Draft:
         Raises:
             MalformedEvent: another format, or damaged.
         """
-        self.raw = raw
+        self.raw = self._began = raw
         self._pulling = pulling
         self._packed = packed = PackedProfile() if raw is None else unpack(raw, PackedProfile)
-        self.position, self._arrived_ms, self.merged_into = packed.position, packed.arrived_ms, packed.merged_into
-        self._last = _last_of(packed)
-        self._recent = self._looked_up()
-        self._added: set[str] = set()
+        self.position, self.arrived_ms, self.merged_into = packed.position, packed.arrived_ms, packed.merged_into
+        touches, packed.touches = packed.touches, []  # held as one from here on
+        self._together = bytearray().join(touches)  # one after the other, as they lie in the encoded profile
+        self._sizes = list(map(len, touches))
+        self._last_ms, self._last_id = _last_of(packed, touches)
+        self._recent = self._looked_up(touches)
+        self._known: set[str] = set()  # ids of events that are not in what it began with
+        self._searches = 0
         self._touches: tuple[Touch, ...] | None = None  # once something had to be unpacked
 
-    def moved_to(self, position: int, arrived_ms: int) -> None:
-        """Advances to a record that has been dealt with and lies above its position."""
-        self.position = position
-        if arrived_ms > self._arrived_ms:  # noqa: PLR1730 - a call takes longer, and this is for each event
-            self._arrived_ms = arrived_ms
-
-    def insert(self, touch: Touch, size: int) -> tuple[Insertion, int, tuple[str, ...]]:
+    def insert(self, one: Interaction, offset: int, size: int) -> tuple[Insertion, int, Sequence[str]]:
         """Offers an interaction, as `domain.profile.insert` does.
 
         Returns:
             What became of it; how many interactions there were before; and what `predecessors` says of it.
         """
-        event_id, item_id, raw = touch.event_id, touch.item_id, self.raw
-        order = touch.event_time, event_id
-        if order <= self._last or self._touches is not None or event_id in self._added:
-            return self._insert_unpacked(touch, size)
-        # An id is found with its length before it. What only looks like it, in another field, costs time, no more.
-        if raw is not None and _encode(event_id) in raw:
-            return self._insert_unpacked(touch, size)
-        led = self._recent
-        led = tuple([one for one in led if one != item_id]) if item_id in led else led[:LOOK_BACK]
-        if touch.type in self._pulling:
-            self._recent = (item_id, *led)
-        touches = self._packed.touches
-        history = len(touches)
-        touches.append(_Raw(_encode(touch)))
-        self._last = order
-        self._added.add(event_id)
+        time: int = one.event_time  # type: ignore[assignment]  # a whole number since it was decoded
+        event_id, known, last_ms = one.event_id, self._known, self._last_ms
+        if time < last_ms or (time == last_ms and event_id <= self._last_id):
+            return self._insert_unpacked(one, offset, size)
+        if event_id in known or self._touches is not None or (self._began is not None and self._began_with(event_id)):
+            return self._insert_unpacked(one, offset, size)
+        item_id, kind, recent, sizes = intern(one.item_id), one.type, self._recent, self._sizes
+        led, pulls, history = [*recent], kind in self._pulling, len(sizes)
+        if item_id in recent:
+            led.remove(item_id)
+            if pulls:
+                del recent[item_id]  # it becomes the newest
+        elif len(led) == KEPT:
+            if pulls:
+                del recent[led[0]]
+            del led[0]
+        if pulls:
+            recent[item_id] = None
+        led.reverse()
+        touch = _encode((time, event_id, item_id, kind, one.value, offset))
+        self._together += touch
+        sizes.append(len(touch))
+        self._last_ms, self._last_id = time, event_id
+        known.add(event_id)
         if history >= size:
-            self._drop(touches, history + 1 - size)
+            self._drop(history + 1 - size)
         return _NEW, history, led
 
     def pack(self) -> bytes:
         """Returns the encoded profile; the same bytes as `domain.codecs.pack` of the Profile."""
-        self._added.clear()
-        self._packed.position, self._packed.arrived_ms = self.position, self._arrived_ms
-        self.raw = pack(self._packed if self._touches is None else self._unpacked(self._touches))
+        if self._touches is None:
+            touches = msgspec.Raw(self._array())  # in place of a list: written, it is one
+            whole = replace(self._packed, touches=touches, position=self.position, arrived_ms=self.arrived_ms)
+            self.raw = pack(whole)
+        else:
+            self.raw = pack(self._unpacked(self._touches))
         return self.raw
 
     @property
@@ -124,31 +146,47 @@ class Draft:
         """Whether nothing had to be unpacked, so that it may go on with the next batch."""
         return self._touches is None
 
-    def _drop(self, touches: list[msgspec.Raw], count: int) -> None:
-        """Forgets the oldest."""
-        dropped = [_touches.decode(one).item_id for one in touches[:count]]
-        del touches[:count]
-        if self._recent and self._recent[-1] in dropped:  # perhaps it was recent by this alone
-            self._recent = self._looked_up()
+    def _array(self) -> bytes:
+        """Its touches as MessagePack has an array: how many there are comes first."""
+        return _array(len(self._sizes), self._together)
 
-    def _looked_up(self) -> tuple[str, ...]:
-        """The newest KEPT items that users of such a history chose, newest first."""
+    def _began_with(self, event_id: str) -> bool:
+        """Whether an id may be among those that it began with."""
+        self._searches += 1
+        if self._searches <= SEARCHED:
+            # An id is found with its length before it. What only looks like it, in another field, costs time, no more.
+            return _encode(event_id) in self._began  # type: ignore[operator]  # it is there, as asked before
+        self._known.update([one.event_id for one in _touches(self._array())])
+        self._began = None
+        return event_id in self._known
+
+    def _drop(self, count: int) -> None:
+        """Forgets the oldest."""
+        size = sum(self._sizes[:count])
+        dropped = _touches(_array(count, self._together[:size]))
+        del self._together[:size], self._sizes[:count]
+        self._known.difference_update([one.event_id for one in dropped])
+        if self._recent and next(iter(self._recent)) in [one.item_id for one in dropped]:  # recent by this alone?
+            self._recent = self._looked_up(_split(self._array()))
+
+    def _looked_up(self, touches: Sequence[msgspec.Raw]) -> dict[str, None]:
+        """The newest KEPT items that users of such a history chose, oldest first."""
         found: dict[str, None] = {}
-        for raw in reversed(self._packed.touches):
-            touch = _touches.decode(raw)
+        for raw in reversed(touches):
+            touch = _touch(raw)
             if touch.type in self._pulling:
-                found[touch.item_id] = None
+                found[intern(touch.item_id)] = None
                 if len(found) == KEPT:
                     break
-        return tuple(map(intern, found))
+        return dict.fromkeys(reversed(found))
 
-    def _insert_unpacked(self, touch: Touch, size: int) -> tuple[Insertion, int, tuple[str, ...]]:
-        before = self._touches
+    def _insert_unpacked(self, one: Interaction, offset: int, size: int) -> tuple[Insertion, int, Sequence[str]]:
+        before, touch = self._touches, touch_of(one, offset)
         if before is None:
-            before = tuple(_touches.decode(one) for one in self._packed.touches)
+            before = _touches(self._array())
         profile, became = insert(self._unpacked(before), touch, size)
         self._touches = profile.touches
-        led = tuple(predecessors(before, touch, self._pulling)) if became is _NEW else ()
+        led = predecessors(before, touch, self._pulling) if became is _NEW else ()
         return became, len(before), led
 
     def _unpacked(self, touches: tuple[Touch, ...]) -> Profile:
@@ -157,17 +195,23 @@ class Draft:
             touches,
             self.position,
             one.changes_position,
-            self._arrived_ms,
+            self.arrived_ms,
             one.forgotten_until,
             one.opted_out,
             one.merged_into,
         )
 
 
-def _last_of(packed: PackedProfile) -> Order:
+def _array(count: int, together: bytes | bytearray) -> bytes:
+    """MessagePack's array of so many values that are encoded already: what comes before them, and they."""
+    empty = _encode((None,) * count)  # each of them takes a byte
+    return empty[: len(empty) - count] + together
+
+
+def _last_of(packed: PackedProfile, touches: Sequence[msgspec.Raw]) -> Order:
     """What an interaction must come after to be simply the next one."""
     if packed.opted_out:
         return MAX_EPOCH_MS, _AFTER_ANY_ID
-    newest = _touches.decode(packed.touches[-1]) if packed.touches else None
+    newest = _touch(touches[-1]) if touches else None
     last = (-1, "") if newest is None else (newest.event_time, newest.event_id)
     return max(last, (packed.forgotten_until, _AFTER_ANY_ID))

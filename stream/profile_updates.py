@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from sys import intern
 
 import msgspec
 
 from domain.errors import EventError, MalformedEvent
 from domain.interactions import Interaction, InteractionType, decode_interaction
 from domain.log_reader import Headers, Record
-from domain.profile import Insertion, touch_of
+from domain.profile import Insertion
 from learning.signals import ItemSignals, Lesson, learn, pulling_types
 from stream.partition_state import PartitionState
 from stream.profile_draft import Draft, Pulling
@@ -81,20 +82,28 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
     outcome = Outcome()
     drafts: dict[str, Draft] = {}
     lessons: Lessons = {}
-    done: list[tuple[str, str]] = []
+    new: list[str] = []  # their types: nearly all are new
+    others: list[tuple[str, str]] = []
     for record in records:
         try:
             interaction = _decoded(record, rules)
         except EventError as error:
             outcome.refused.append((record, error))
             continue
-        user_id = interaction.user_id
+        user_id, offset = interaction.user_id, record.offset
         draft = drafts.get(user_id) or state.draft(user_id, rules.pulling)
-        if record.offset > draft.position:  # else: redelivered after all its effects were durable
-            drafts[user_id] = draft
-            done.append((interaction.type, _apply(draft, record, interaction, rules, lessons, outcome)))
-            draft.moved_to(record.offset, record.timestamp)
-    outcome.counted = Counter(done)
+        if offset <= draft.position:  # redelivered after all its effects were durable
+            continue
+        drafts[user_id] = draft
+        became = _apply(draft, record, interaction, rules, lessons, outcome)
+        if became is _NEW:
+            new.append(interaction.type)
+        else:
+            others.append((interaction.type, became))
+        draft.position = offset
+        if record.timestamp > draft.arrived_ms:  # noqa: PLR1730 - a call takes longer, and this is for each event
+            draft.arrived_ms = record.timestamp
+    outcome.counted = {(kind, _NEW): count for kind, count in Counter(new).items()} | Counter(others)
     outcome.signals = {item_id: _learned(state, item_id, some) for item_id, some in lessons.items()}
     outcome.profiles = {user_id: state.keep(user_id, draft) for user_id, draft in drafts.items()}
     return outcome
@@ -107,12 +116,19 @@ def _apply(  # noqa: PLR0913, PLR0917  (the batch's working set)
     if draft.merged_into is not None and not _came_by(record, draft.merged_into):
         outcome.forwarded.append((record, msgspec.structs.replace(interaction, user_id=draft.merged_into)))
         return "forwarded"
-    if interaction.type in rules.traceless:
+    kind = interaction.type
+    if kind in rules.traceless:
         return "noted"
-    touch = touch_of(interaction, record.offset)
-    became, history, led = draft.insert(touch, rules.profile_size)
-    if became is _NEW and touch.type in rules.pulling and not (record.headers and _merged(record)):
-        lessons.setdefault(touch.item_id, []).append((touch, history, led))
+    offset = record.offset
+    became, history, led = draft.insert(interaction, offset, rules.profile_size)
+    if became is _NEW and kind in rules.pulling and not (record.headers and _merged(record)):
+        time: int = interaction.event_time  # type: ignore[assignment]  # a whole number since it was decoded
+        lesson = offset, time, history, led
+        item_id = interaction.item_id
+        if item_id in lessons:
+            lessons[item_id].append(lesson)
+        else:
+            lessons[intern(item_id)] = [lesson]
     return became
 
 

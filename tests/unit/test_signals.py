@@ -38,7 +38,7 @@ def touch(time: int, offset: int, item: str = "i", kind: str = "click") -> Touch
 def learned(*touches: Touch) -> ItemSignals:
     signals = ItemSignals()
     for one in touches:
-        learn(signals, [(one, 0, [])])
+        learn(signals, [(one.offset, one.event_time, 0, [])])
     return signals
 
 
@@ -53,8 +53,8 @@ def test_a_late_event_counts_as_if_it_had_come_in_time():
 
 def test_a_record_at_or_below_the_position_changes_nothing():
     signals = learned(touch(0, 5))
-    learn(signals, [(touch(1, 5), 0, ["x"])])
-    learn(signals, [(touch(1, 4), 0, ["x"])])
+    learn(signals, [(5, 1, 0, ["x"])])
+    learn(signals, [(4, 1, 0, ["x"])])
     assert signals == learned(touch(0, 5))
 
 
@@ -63,7 +63,7 @@ def test_what_led_to_an_item_is_bounded_and_the_newest_weighs_most():
     led = predecessors(before, touch(100, 100, item="target"), pulling_types(INTERACTION_TYPES))
     assert led == [f"i{at % 30}" for at in range(69, 69 - LOOK_BACK, -1)]
     signals = ItemSignals()
-    learn(signals, [(touch(100, 100, item="target"), 70, led)])
+    learn(signals, [(100, 100, 70, led)])
     assert signals.before["i9"] == ONCE
     assert list(signals.before.values()) == sorted(signals.before.values(), reverse=True)
 
@@ -76,7 +76,7 @@ def test_what_was_disliked_led_to_nothing_and_an_item_does_not_lead_to_itself():
 def test_the_predecessors_of_an_item_are_bounded_and_the_heaviest_stay():
     signals = ItemSignals()
     for at in range(PREDECESSORS_KEPT * 4):
-        learn(signals, [(touch(at, at), 0, ["always", f"p{at}"])])
+        learn(signals, [(at, at, 0, ["always", f"p{at}"])])
     assert len(signals.before) <= PREDECESSORS_KEPT * 1.5 and "always" in signals.before
 
 
@@ -84,7 +84,7 @@ def test_of_equally_heavy_predecessors_the_first_by_id_stay():
     names = [f"p{at:03}" for at in range(PREDECESSORS_KEPT * 3 // 2 + 1)]
     signals = ItemSignals()
     for at, name in enumerate(reversed(names)):
-        learn(signals, [(touch(at, at), 0, [name])])
+        learn(signals, [(at, at, 0, [name])])
     assert set(signals.before) == set(names[:PREDECESSORS_KEPT])
 
 
@@ -94,13 +94,13 @@ def test_which_predecessors_stay_is_told_by_weight_and_id_alone_and_a_restart_be
     dropped = 0
     for at in range(60):
         led = chance.choice(700, LOOK_BACK, replace=False)
-        lesson = touch(at, at), 0, [f"p{one}" for one in led.tolist()]
+        lesson = at, at, 0, [f"p{one}" for one in led.tolist()]
         before = dict(calm.before)
         learn(calm, [lesson])
         learn(restarted, [lesson])
         restarted = unpack(pack(restarted), ItemSignals)
         assert pack(restarted) == pack(calm)
-        sums = before | {one: before.get(one, 0) + weight for one, weight in zip(lesson[2], LAG_WEIGHTS, strict=True)}
+        sums = before | {one: before.get(one, 0) + weight for one, weight in zip(lesson[3], LAG_WEIGHTS, strict=True)}
         if len(sums) > PREDECESSORS_KEPT * 3 // 2:
             kept = sorted(sums, key=lambda one: (-sums[one], one))[:PREDECESSORS_KEPT]
             assert calm.before == {one: sums[one] for one in kept}
@@ -167,7 +167,7 @@ def test_links_are_those_of_the_newest_share_whichever_predecessors_came_and_wen
 def test_popularity_is_counted_apart_by_the_length_of_the_history():
     signals = ItemSignals()
     for offset, history in enumerate((0, 0, 1, 7)):
-        learn(signals, [(touch(0, offset), history, [])])
+        learn(signals, [(offset, 0, history, [])])
     assert [signals.stages[stage_of(history)] for history in (0, 1, 7, 100)] == [2, 1, 1, 0]
 
 
