@@ -95,7 +95,12 @@ class Catalogue:
     def rows_of(self, item_ids: Collection[str]) -> list[int]:
         """Returns the rows of some ids, giving one to each that has none."""
         rows = [*map(self.rows.get, item_ids)]
-        return [*map(self.row, item_ids)] if None in rows else rows  # type: ignore[return-value]
+        if None in rows:
+            for item_id, row in zip(item_ids, rows, strict=True):
+                if row is None:
+                    self.row(item_id)
+            rows = [*map(self.rows.get, item_ids)]
+        return rows  # type: ignore[return-value]
 
     def title(self, row: int) -> str:
         """The item's title, or its id where it has none."""

@@ -4,9 +4,10 @@ Adding up as each record comes costs a replica several times what reading the to
 objects; sorting them once by item, as arrays, comes to the same sums.
 """
 
-import itertools
 from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from mmap import mmap
 from typing import Any
 
@@ -14,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
-from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
+from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
+from learning.signals_record import NUMBERS, WrittenShare
 from serving.columns import Ragged
 from serving.links import AT_MOST, HIGHEST, PAIR
 
@@ -30,7 +32,10 @@ SHORT, SMALL = 16, 128
 HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
 """Of the counts of a share, one after the other: by half life, then by stage."""
 
-_NUMBERS = ("row", "partition", "position", "first_ms", "as_of_ms", "links")
+WAITING = 100
+"""Shares whose predecessors' rows are looked up at once."""
+
+_PLACE = ("row", "partition", "links")
 Array = NDArray[Any]
 
 
@@ -56,34 +61,35 @@ class Sums:
 class Loading:
     """Takes shares in the order in which they come."""
 
-    def __init__(self) -> None:
-        self._numbers = array("q")  # of each share _NUMBERS, one after the other
-        self._counts = array("d")
+    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]]) -> None:
+        """Takes what gives the rows of ids."""
+        self._rows_of = rows_of
+        self._places = array("q")  # of each share _PLACE, one after the other
+        self._numbers = bytearray()  # of each share NUMBERS
         self._earlier, self._weights = array("i"), array("q")
+        self._waiting: list[dict[str, int]] = []
         self._raw: list[bytes] = []
         self._look_at = LOOK_EVERY
 
-    def put(self, row: int, partition: int, share: ItemSignals, raw: bytes, earlier: list[int]) -> None:  # noqa: PLR0917
-        """Takes a share, decoded and encoded, and the rows of its predecessors in their order."""
-        self._numbers.extend((row, partition, share.position, share.first_ms, share.as_of_ms, len(earlier)))
-        self._counts.extend(share.counts)
-        self._counts.extend(share.stages)
-        self._earlier.extend(earlier)
-        self._weights.extend(share.before.values())
+    def put(self, row: int, partition: int, share: WrittenShare, raw: bytes) -> None:
+        """Takes a share, and the same encoded."""
+        before = share.before
+        self._places.extend((row, partition, len(before)))
+        self._numbers += share.numbers
+        self._waiting.append(before)
         self._raw.append(raw)
+        if len(self._waiting) >= WAITING:
+            self.look_up()
         if len(self._raw) >= self._look_at:
             self._forget_outdated()
             self._look_at = 2 * len(self._raw) + LOOK_EVERY
 
     def sums(self, size: int) -> Sums:
-        """Adds up; `size` is how many rows there are. Nothing can be put afterwards."""
+        """Adds up; `size` is how many rows there are after `look_up`. Nothing can be put afterwards."""
         self._forget_outdated()
-        numbers = self._columns()
-        rows, first = np.unique(numbers["row"], return_index=True)
-        logs = np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))
-        with np.errstate(divide="ignore"):
-            logs = np.log2(logs) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
-        later = np.repeat(numbers["row"], numbers["links"])
+        places, numbers = self._columns()
+        rows, first = np.unique(places["row"], return_index=True)
+        later = np.repeat(places["row"], places["links"])
         earlier, weights = (
             np.frombuffer(self._earlier, np.int32),
             np.minimum(np.frombuffer(self._weights, np.int64), AT_MOST),
@@ -92,31 +98,38 @@ class Loading:
             rows,
             np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],
             np.maximum.reduceat(numbers["as_of_ms"], first) if len(rows) else numbers["as_of_ms"],
-            np.logaddexp2.reduceat(logs, first) if len(rows) else logs,
-            self._shares(numbers["row"], numbers["partition"], size),
+            np.logaddexp2.reduceat(logs_of(numbers), first) if len(rows) else logs_of(numbers),
+            self._shares(places["row"], places["partition"], size),
             linked(earlier, later, weights, size),
             linked(later, earlier, weights, size),
         )
 
-    def _columns(self) -> dict[str, Array]:
-        return dict(zip(_NUMBERS, np.frombuffer(self._numbers, np.int64).reshape(-1, len(_NUMBERS)).T, strict=True))
+    def look_up(self) -> None:
+        """Notes the rows and weights of the predecessors of those shares that wait for it; gives rows to new ids."""
+        waiting, self._waiting = self._waiting, []
+        self._earlier.extend(self._rows_of([*chain.from_iterable(waiting)]))
+        self._weights.extend([*chain.from_iterable(map(dict.values, waiting))])
+
+    def _columns(self) -> tuple[dict[str, Array], Array]:
+        places = np.frombuffer(self._places, np.int64).reshape(-1, len(_PLACE)).T
+        return dict(zip(_PLACE, places, strict=True)), np.frombuffer(self._numbers, NUMBERS)
 
     def _forget_outdated(self) -> None:
         """Keeps of each row and partition the share of the highest position, and sorts by both."""
-        numbers = self._columns()
-        order = np.lexsort(
-            (numbers["position"], numbers["partition"], numbers["row"])
-        )  # stable: of equal ones the last
-        row, partition = numbers["row"][order], numbers["partition"][order]
+        self.look_up()
+        places, numbers = self._columns()
+        # Stable: of equal ones the last.
+        order = np.lexsort((numbers["position"], places["partition"], places["row"]))
+        row, partition = places["row"][order], places["partition"][order]
         last = np.ones(len(order), np.bool_)
         last[:-1] = (row[1:] != row[:-1]) | (partition[1:] != partition[:-1])
         kept = order[last]
-        lengths = numbers["links"]
+        lengths = places["links"]
         links = _ranges(np.cumsum(lengths) - lengths, lengths, kept)
-        self._counts = _column(np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))[kept], "d")
+        self._numbers = bytearray(numbers[kept])
         self._earlier = _column(np.frombuffer(self._earlier, np.int32)[links], "i")
         self._weights = _column(np.frombuffer(self._weights, np.int64)[links], "q")
-        self._numbers = _column(np.frombuffer(self._numbers, np.int64).reshape(-1, len(_NUMBERS))[kept], "q")
+        self._places = _column(np.frombuffer(self._places, np.int64).reshape(-1, len(_PLACE))[kept], "q")
         self._raw = [self._raw[at] for at in kept.tolist()]
 
     def _shares(self, rows: Array, partitions: Array, size: int) -> Ragged:
@@ -136,12 +149,19 @@ class Loading:
         return Ragged(lengths, block)
 
 
+def logs_of(numbers: Array) -> Array:
+    """Returns log2 of the counts of some shares, (N, H + S), all at one common, arbitrary moment."""
+    with np.errstate(divide="ignore"):
+        logs: Array = np.log2(numbers["counts"]) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
+    return logs
+
+
 def linked(source: Array, target: Array, weights: Array, size: int) -> Ragged:
     """Returns where each row leads to, weights of equal links added up, encoded as `LinkTable` reads them."""
     counts = np.bincount(source, minlength=size)
     cuts = np.searchsorted(np.cumsum(counts), np.arange(LINKS_AT_ONCE, len(source), LINKS_AT_ONCE), "right")
     lengths, blocks = [], []
-    for start, end in itertools.pairwise([0, *np.unique(cuts).tolist(), size]):
+    for start, end in pairwise([0, *np.unique(cuts).tolist(), size]):
         within = (source >= start) & (source < end)
         some = _linked(source[within] - start, target[within], weights[within], end - start)
         lengths.append(some[0])

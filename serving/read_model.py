@@ -24,7 +24,8 @@ from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import ItemEmbedding
 from learning.ranker import Ranker
 from learning.sequence.inference import SequenceEncoder
-from learning.signals import ItemSignals, pulling_types
+from learning.signals import pulling_types
+from learning.signals_record import read_share
 from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
@@ -137,7 +138,7 @@ class ReadModel:
         self.catalogue.put_embedding(key, None if record.value is None else unpack(record.value, ItemEmbedding))
 
     def _apply_signals(self, key: str, record: Record) -> None:
-        share = None if record.value is None else unpack(record.value, ItemSignals)
+        share = None if record.value is None else read_share(record.value)
         self.behaviour.put(key, record.partition, share, record.value)
         if share is not None:
             self.learned_to[record.partition] = max(share.position, self.learned_to.get(record.partition, -1))

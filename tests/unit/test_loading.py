@@ -13,6 +13,7 @@ from domain.topics import ITEM_SIGNALS
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
+from learning.signals_record import pack_share
 from serving.links import changes_of, summed
 from serving.read_model import ReadModel
 from serving.state_hash import state_hashes
@@ -30,10 +31,10 @@ def shares(count: int, seed: int = 1, partitions: Sequence[int] = PARTITIONS) ->
 def one_share(chance: np.random.Generator, partition: int, at: int) -> LogRecord:
     before = {f"i{chance.integers(ITEMS)}": int(chance.integers(1, 300)) for _ in range(chance.integers(0, 9))}
     counts = [float(one) for one in chance.random(len(POPULARITY_HALF_LIVES_DAYS)) * 5]
-    stages = [float(one) for one in chance.integers(0, 2, len(STAGES))]
+    stages = (chance.random(len(STAGES)) * chance.integers(0, 2, len(STAGES))).tolist()  # no ties among heads
     first = int(chance.integers(0, 50)) * DAY_MS
     share = ItemSignals(at + int(chance.integers(-30, 30)), first, first + 5 * DAY_MS, counts, stages, before)
-    return LogRecord("item-signals", partition, at, 0, f"i{chance.integers(ITEMS)}".encode(), pack(share))
+    return LogRecord("item-signals", partition, at, 0, f"i{chance.integers(ITEMS)}".encode(), pack_share(share))
 
 
 def new_model() -> ReadModel:
@@ -103,7 +104,7 @@ def test_a_deletion_among_the_records_counts():
 
 def test_weights_beyond_all_measure_go_as_they_came():
     counts, stages = [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES)
-    share = pack(ItemSignals(1, 0, 0, counts, stages, {"a": 2**40}))
+    share = pack_share(ItemSignals(1, 0, 0, counts, stages, {"a": 2**40}))
     model = loaded([LogRecord("item-signals", one, 0, 0, b"b", share) for one in range(3)])
     model.apply([LogRecord("item-signals", one, 1, 0, b"b", None) for one in range(3)])
     assert not any(told(model)["b"][0])
