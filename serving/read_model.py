@@ -109,6 +109,16 @@ class ReadModel:
             settings.topic(MODELS): self._apply_model,
         }
 
+    def begin_loading(self) -> None:
+        """What is applied from now on is only put down, as far as that is quicker, until `settle`."""
+        self.catalogue.begin_loading()
+        self.behaviour.begin_loading()
+
+    def settle(self) -> None:
+        """Makes what was put down since `begin_loading` part of what is held; nothing may be applied meanwhile."""
+        self.behaviour.settle()
+        self.catalogue.settle()
+
     def apply(self, records: Sequence[Record]) -> None:
         """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
         tracer = self.tracer if self.live else None  # what is read again at a start happened long ago
