@@ -19,15 +19,13 @@ from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, S
 from learning.signals_record import NUMBERS, WrittenShare
 from serving.columns import Ragged
 from serving.links import AT_MOST, HIGHEST, PAIR
+from serving.shares import RowsOfShares
 
 LOOK_EVERY = 500_000
 """Shares put down between two looks at which are outdated: a log that is not compacted yet holds many of each item."""
 
 LINKS_AT_ONCE = 4_000_000
 """Links sorted at once: a hundred bytes each meanwhile."""
-
-SHORT, SMALL = 16, 128
-"""MessagePack's one-byte forms: of maps with fewer entries, and of numbers below."""
 
 HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
 """Of the counts of a share, one after the other: by half life, then by stage."""
@@ -53,7 +51,7 @@ class Sums:
     first_ms: Array
     last_ms: Array
     logs: Array
-    shares: Ragged
+    shares: RowsOfShares
     successors: Ragged
     predecessors: Ragged
 
@@ -86,20 +84,19 @@ class Loading:
 
     def sums(self, size: int) -> Sums:
         """Adds up; `size` is how many rows there are after `look_up`. Nothing can be put afterwards."""
-        self._forget_outdated()
+        order = self._forget_outdated()
         places, numbers = self._columns()
-        rows, first = np.unique(places["row"], return_index=True)
-        later = np.repeat(places["row"], places["links"])
-        earlier, weights = (
-            np.frombuffer(self._earlier, np.int32),
-            np.minimum(np.frombuffer(self._weights, np.int64), AT_MOST),
-        )
+        later = np.repeat(places["row"], places["links"]).astype(np.int32)
+        earlier = np.frombuffer(self._earlier, np.int32)
+        weights = np.minimum(np.frombuffer(self._weights, np.int64), AT_MOST).astype(np.int32)
+        row, numbers = places["row"][order], numbers[order]
+        rows, first = np.unique(row, return_index=True)
         return Sums(
             rows,
             np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],
             np.maximum.reduceat(numbers["as_of_ms"], first) if len(rows) else numbers["as_of_ms"],
             np.logaddexp2.reduceat(logs_of(numbers), first) if len(rows) else logs_of(numbers),
-            self._shares(places["row"], places["partition"], size),
+            self._shares(order, row, size),
             linked(earlier, later, weights, size),
             linked(later, earlier, weights, size),
         )
@@ -114,16 +111,16 @@ class Loading:
         places = np.frombuffer(self._places, np.int64).reshape(-1, len(_PLACE)).T
         return dict(zip(_PLACE, places, strict=True)), np.frombuffer(self._numbers, NUMBERS)
 
-    def _forget_outdated(self) -> None:
-        """Keeps of each row and partition the share of the highest position, and sorts by both."""
+    def _forget_outdated(self) -> Array:
+        """Keeps of each row and partition the share of the highest position; returns the order by both."""
         self.look_up()
         places, numbers = self._columns()
-        # Stable: of equal ones the last.
-        order = np.lexsort((numbers["position"], places["partition"], places["row"]))
-        row, partition = places["row"][order], places["partition"][order]
-        last = np.ones(len(order), np.bool_)
-        last[:-1] = (row[1:] != row[:-1]) | (partition[1:] != partition[:-1])
-        kept = order[last]
+        order = _order(places["row"], places["partition"])
+        again = _again(places, order)
+        if not again.any():
+            return order
+        order = np.lexsort((numbers["position"], places["partition"], places["row"]))  # of equal ones the last counts
+        kept = order[~np.append(_again(places, order), False)]
         lengths = places["links"]
         links = _ranges(np.cumsum(lengths) - lengths, lengths, kept)
         self._numbers = bytearray(numbers[kept])
@@ -131,22 +128,23 @@ class Loading:
         self._weights = _column(np.frombuffer(self._weights, np.int64)[links], "q")
         self._places = _column(np.frombuffer(self._places, np.int64).reshape(-1, len(_PLACE))[kept], "q")
         self._raw = [self._raw[at] for at in kept.tolist()]
+        return np.arange(len(kept))
 
-    def _shares(self, rows: Array, partitions: Array, size: int) -> Ragged:
-        """Puts the encoded shares of each row together without decoding them, as `pack` of a dictionary would."""
-        raw, owners = self._raw, partitions.tolist()
-        counts = np.bincount(rows, minlength=size)
-        each = np.fromiter(map(len, raw), np.int64, len(raw)) - 1 + np.where(partitions < SMALL, 1, 5)
-        lengths = np.bincount(rows, each, size).astype(np.int64) + np.where(counts < SHORT, 2, 4) * (counts > 0)
+    def _shares(self, order: Array, rows: Array, size: int) -> RowsOfShares:
+        """Puts the encoded shares one after another, by row and partition."""
+        raw, places = self._raw, order.tolist()
+        lengths = np.fromiter(map(len, raw), np.int64, len(raw))[order]
         block = mmap(-1, int(lengths.sum())) if raw else b""
-        start = end = 0
-        for count, length in zip(counts.tolist(), lengths.tolist(), strict=True):
-            if count:
-                chosen = slice(start, start + count)
-                block[end : end + length] = _row(owners[chosen], raw[chosen])  # type: ignore[index]
-                raw[chosen] = [b""] * count  # each goes as it is copied: together they are most of the memory
-                start, end = start + count, end + length
-        return Ragged(lengths, block)
+        end = 0
+        for at in range(0, len(places), WAITING):
+            chosen = places[at : at + WAITING]
+            piece = b"".join([raw[one] for one in chosen])
+            block[end : end + len(piece)] = piece  # type: ignore[index]
+            end += len(piece)
+            for one in chosen:
+                raw[one] = b""  # each goes as it is copied: together they are most of the memory
+        partitions = self._columns()[0]["partition"][order]
+        return RowsOfShares(np.bincount(rows, minlength=size), partitions, Ragged(lengths, block))
 
 
 def logs_of(numbers: Array) -> Array:
@@ -162,7 +160,7 @@ def linked(source: Array, target: Array, weights: Array, size: int) -> Ragged:
     cuts = np.searchsorted(np.cumsum(counts), np.arange(LINKS_AT_ONCE, len(source), LINKS_AT_ONCE), "right")
     lengths, blocks = [], []
     for start, end in pairwise([0, *np.unique(cuts).tolist(), size]):
-        within = (source >= start) & (source < end)
+        within = slice(None) if end - start == size else (source >= start) & (source < end)
         some = _linked(source[within] - start, target[within], weights[within], end - start)
         lengths.append(some[0])
         blocks.append(some[1])
@@ -175,37 +173,33 @@ def _linked(source: Array, target: Array, weights: Array, size: int) -> tuple[Ar
     new = np.ones(len(source), np.bool_)
     new[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
     first = np.flatnonzero(new)
-    sums = np.add.reduceat(weights, first) if len(first) else weights
-    source, target = source[first][sums > 0], target[first][sums > 0]
-    pairs = np.stack([target, np.minimum(sums[sums > 0], HIGHEST)], axis=1).astype("<i4")
+    sums = np.add.reduceat(weights, first, dtype=np.int64) if len(first) else weights
+    source, target = source[first], target[first]
+    if not sums.all():
+        source, target, sums = source[sums > 0], target[sums > 0], sums[sums > 0]
+    pairs = np.empty((len(sums), 2), "<i4")
+    pairs[:, 0], pairs[:, 1] = target, np.minimum(sums, HIGHEST)
     return PAIR * np.bincount(source, minlength=size), pairs.tobytes()
 
 
-def _order(first: Array, second: Array) -> Array:
-    """Returns the order by two columns of numbers >= 0, equal pairs as they came.
+def _order(*columns: Array) -> Array:
+    """Returns the order by columns of numbers >= 0, the first counts most; equal ones as they came.
 
-    Where both and the place fit one number, such numbers are sorted, which NumPy does several times faster.
+    Sixteen bits at a time: numbers of that size NumPy sorts by counting them, several times faster than wider ones.
     """
-    bits, places = int(second.max(initial=0)).bit_length(), len(first).bit_length()
-    if int(first.max(initial=0)).bit_length() + bits + places >= 64:
-        return np.lexsort((second, first))
-    keys = first.astype(np.int64) << (bits + places)
-    keys |= second.astype(np.int64) << places
-    keys |= np.arange(len(keys))
-    keys.sort()
-    keys &= (1 << places) - 1
-    return keys
+    order = np.arange(len(columns[0]))
+    for column in reversed(columns):
+        for shift in range(0, int(column.max(initial=0)).bit_length(), 16):
+            digits = (column >> shift).astype(np.uint16)
+            order = order[np.argsort(digits[order], kind="stable")]
+    return order
 
 
-def _row(partitions: list[int], raw: list[bytes]) -> bytes:
-    count = len(partitions)
-    head = bytes([0x80 | count]) if count < SHORT else b"\xde" + count.to_bytes(2, "big")
-    pairs = (_number(one) + share[1:] for one, share in zip(partitions, raw, strict=True))
-    return raw[0][:1] + head + b"".join(pairs)
-
-
-def _number(value: int) -> bytes:
-    return bytes([value]) if value < SMALL else b"\xce" + value.to_bytes(4, "big")
+def _again(places: dict[str, Array], order: Array) -> Array:
+    """Says of each but the last, in an order by row and partition, whether the next is of the same."""
+    row, partition = places["row"][order], places["partition"][order]
+    same: Array = (row[1:] == row[:-1]) & (partition[1:] == partition[:-1])
+    return same
 
 
 def _ranges(starts: Array, lengths: Array, chosen: Array) -> Array:

@@ -32,6 +32,9 @@ class Share(msgspec.Struct, frozen=True, gc=False):
 
 
 NO_SHARE = Share()
+SHORT, SMALL = 16, 128
+"""MessagePack's one-byte forms: of maps with fewer entries, and of numbers below."""
+
 RowShares = dict[int, Share]
 """By partition; never changed in place."""
 
@@ -59,10 +62,33 @@ def share_of(
     )
 
 
+class RowsOfShares:
+    """The shares of each row as a snapshot holds them, put together from single ones when they are asked for."""
+
+    def __init__(self, counts: NDArray[np.int64], partitions: NDArray[np.int64], shares: Ragged) -> None:
+        """Takes how many each row has, and of all, row by row, the partitions and the encoded shares."""
+        self._ends = np.cumsum(counts)
+        self._partitions = partitions
+        self._shares = shares
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> bytes:
+        """Returns what `pack` makes of the shares of a row by partition; nothing for none."""
+        places = range(self._ends[row - 1] if row else 0, self._ends[row])
+        if not places:
+            return b""
+        count = len(places)
+        head = bytes([0x80 | count]) if count < SHORT else b"\xde" + count.to_bytes(2, "big")
+        pairs = [_number(int(self._partitions[one])) + self._shares[one][len(FORMAT) :] for one in places]
+        return FORMAT + head + b"".join(pairs)
+
+
 class Shares:
     """Shares by row and partition. What a snapshot brought stays encoded until it is asked for."""
 
-    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], saved: Ragged = NOTHING) -> None:
+    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], saved: Ragged | RowsOfShares = NOTHING) -> None:
         """Takes what gives the rows of ids, and what a snapshot brought."""
         self._rows_of = rows_of
         self._saved = saved
@@ -106,3 +132,7 @@ class Shares:
 
     def _decoded(self, raw: bytes) -> Share:
         return share_of(read_share(raw), raw, self._rows_of)
+
+
+def _number(value: int) -> bytes:
+    return bytes([value]) if value < SMALL else b"\xce" + value.to_bytes(4, "big")

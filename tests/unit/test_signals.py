@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from domain.clock import DAY_MS
-from domain.codecs import FORMAT
+from domain.codecs import FORMAT, pack
 from domain.errors import MalformedEvent
 from domain.interactions import INTERACTION_TYPES
 from domain.profile import Touch
@@ -181,6 +181,7 @@ def test_a_share_comes_back_as_it_was_written_to_the_last_bit():
     before = {"a": 1, "b\u00e9 c": 2**53, "x" * 128: 0}
     signals = ItemSignals(2**40, 1, 2**42, counts, stages, before)
     assert unpack_share(pack_share(signals)) == signals
+    assert pack_share(signals) == pack(written(signals))
     assert position_of(pack_share(signals)) == 2**40
     assert unpack_share(pack_share(ItemSignals())) == ItemSignals()
 
