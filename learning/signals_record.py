@@ -31,6 +31,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _BEGINNING = FORMAT + bytes([0x93, SHAPE, 0xC4, NUMBERS.itemsize])
 """Of every share: three values, the first is the shape, the second so many bytes."""
 
+AT_NUMBERS = len(_BEGINNING)
+"""Where in an encoded share the numbers lie; the predecessors follow."""
+
 _OTHER_VERSION = "written by another version of Freshet; rebuild `item-signals` from `interactions`"
 
 Weight = Annotated[int, Meta(ge=0, le=2**53)]

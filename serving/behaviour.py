@@ -8,14 +8,16 @@ from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
 from domain.codecs import pack
+from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
-from learning.signals_record import NUMBERS, WrittenShare, unpack_share
+from learning.signals_record import NUMBERS, WrittenShare, position_of, unpack_share
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
 from serving.later import Later
 from serving.links import Changes, LinkTable
 from serving.loading import Loading, logs_of
+from serving.refused import refused
 from serving.shares import NO_SHARE, Share, Shares, share_of
 from serving.trending import Trending
 
@@ -32,6 +34,7 @@ class Behaviour:
         popularity: (H, capacity) float64: log2 of each item's decayed count at one common, arbitrary moment
             (so no clock is needed to compare them), one row a half life; -inf for an item without any.
         stages: (S, capacity) float64: the same among users whose history was of that length.
+        learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         first_ms, last_ms: (capacity,) int64: when an item was first and last touched; -1 for never.
     """
 
@@ -40,6 +43,7 @@ class Behaviour:
         self._shares = Shares(catalogue.rows_of)
         self._loading: Loading | None = None
         self._changes = 0
+        self.learned_to: dict[int, int] = {}
         self._due: dict[int, None] = {}  # rows whose counts to add up
         self._later = Later(self._sum_due)
         self._trending = Trending(catalogue)
@@ -56,7 +60,7 @@ class Behaviour:
     def begin_loading(self) -> None:
         """From now on shares are only put down, until `settle`; no effect where some were added up before."""
         if not self._changes and self._loading is None:
-            self._loading = Loading(self._catalogue.rows_of)
+            self._loading = Loading(self._catalogue.rows_of, refused)
 
     def settle(self) -> None:
         """Adds up what was put down since `begin_loading`; until it returns nothing may be put."""
@@ -71,8 +75,21 @@ class Behaviour:
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
         self._shares = Shares(self._catalogue.rows_of, sums.shares)
         self._successors, self._predecessors = LinkTable(sums.successors), LinkTable(sums.predecessors)
+        self.learned_to |= sums.reached
         self._changes += 1
         self._loading = None
+
+    def put_down(self, item_id: str, record: Record) -> bool:
+        """Takes the record of a share if they are only put down now; says whether it did.
+
+        Raises:
+            MalformedEvent: as `position_of`. What else is wrong with it is told of later.
+        """
+        if self._loading is None or record.value is None:
+            return False
+        position_of(record.value)
+        self._loading.put(self._catalogue.row(item_id), record)
+        return True
 
     def put(self, item_id: str, partition: int, written: WrittenShare | None, raw: bytes | None = None) -> None:
         """Takes one partition's share of an item's signals, and its encoded form where that is at hand.
@@ -80,11 +97,10 @@ class Behaviour:
         A share older than the one held is left out.
         """
         row = self._catalogue.row(item_id)
-        if self._loading is not None and written is not None and raw is not None:
-            self._loading.put(row, partition, written, raw)
-            return
         self.settle()
         held = self._shares.of(row).get(partition)
+        if written is not None:
+            self.learned_to[partition] = max(written.position, self.learned_to.get(partition, -1))
         if written is not None and held is not None and written.position < held.position:
             return
         before = held or NO_SHARE

@@ -4,10 +4,9 @@ Adding up as each record comes costs a replica several times what reading the to
 objects; sorting them once by item, as arrays, comes to the same sums.
 """
 
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from mmap import mmap
 from typing import Any
 
@@ -15,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
+from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
-from learning.signals_record import NUMBERS, WrittenShare
 from serving.columns import Ragged
-from serving.links import AT_MOST, HIGHEST, PAIR
+from serving.links import HIGHEST, PAIR
+from serving.share_reader import ReadShares, Refuse, ShareReader, joined
 from serving.shares import RowsOfShares
 
 LOOK_EVERY = 500_000
@@ -30,10 +30,9 @@ LINKS_AT_ONCE = 4_000_000
 HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
 """Of the counts of a share, one after the other: by half life, then by stage."""
 
-WAITING = 100
-"""Shares whose predecessors' rows are looked up at once."""
+WAITING = 4_000
+"""Shares that are read at once."""
 
-_PLACE = ("row", "partition", "links")
 Array = NDArray[Any]
 
 
@@ -44,6 +43,7 @@ class Sums:
     Attributes:
         rows: (R,) the rows that have a share, ascending; first_ms, last_ms: (R,) of each.
         logs: (R, H + S) popularity by half life, then by stage, as `Behaviour` keeps them.
+        reached: the highest position of each partition.
         shares: every row's, as `Shares` takes them; successors, predecessors: as `LinkTable` takes them.
     """
 
@@ -51,6 +51,7 @@ class Sums:
     first_ms: Array
     last_ms: Array
     logs: Array
+    reached: dict[int, int]
     shares: RowsOfShares
     successors: Ragged
     predecessors: Ragged
@@ -59,25 +60,28 @@ class Sums:
 class Loading:
     """Takes shares in the order in which they come."""
 
-    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]]) -> None:
-        """Takes what gives the rows of ids."""
-        self._rows_of = rows_of
-        self._places = array("q")  # of each share _PLACE, one after the other
-        self._numbers = bytearray()  # of each share NUMBERS
-        self._earlier, self._weights = array("i"), array("q")
-        self._waiting: list[dict[str, int]] = []
+    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], refuse: Refuse) -> None:
+        """Takes what gives the rows of ids, and what is told of a record that cannot be read after all."""
+        self._reader = ShareReader(rows_of, refuse)
+        self._waiting: list[Record] = []
+        self._waiting_rows: list[int] = []
+        self._read: list[ReadShares] = []
         self._raw: list[bytes] = []
         self._look_at = LOOK_EVERY
 
-    def put(self, row: int, partition: int, share: WrittenShare, raw: bytes) -> None:
-        """Takes a share, and the same encoded."""
-        before = share.before
-        self._places.extend((row, partition, len(before)))
-        self._numbers += share.numbers
-        self._waiting.append(before)
-        self._raw.append(raw)
+    def put(self, row: int, record: Record) -> None:
+        """Takes the record of an item's share."""
+        self._waiting.append(record)
+        self._waiting_rows.append(row)
         if len(self._waiting) >= WAITING:
             self.look_up()
+
+    def look_up(self) -> None:
+        """Reads the shares that wait for it; gives rows to new ids."""
+        read, raw = self._reader.read(self._waiting, self._waiting_rows)
+        self._waiting, self._waiting_rows = [], []
+        self._read.append(read.behind(len(self._raw)))
+        self._raw += raw
         if len(self._raw) >= self._look_at:
             self._forget_outdated()
             self._look_at = 2 * len(self._raw) + LOOK_EVERY
@@ -85,52 +89,34 @@ class Loading:
     def sums(self, size: int) -> Sums:
         """Adds up; `size` is how many rows there are after `look_up`. Nothing can be put afterwards."""
         order = self._forget_outdated()
-        places, numbers = self._columns()
-        later = np.repeat(places["row"], places["links"]).astype(np.int32)
-        earlier = np.frombuffer(self._earlier, np.int32)
-        weights = np.minimum(np.frombuffer(self._weights, np.int64), AT_MOST).astype(np.int32)
-        row, numbers = places["row"][order], numbers[order]
-        rows, first = np.unique(row, return_index=True)
+        read = self._read[0]
+        later = read.rows[read.shares]
+        rows, first = np.unique(read.rows[order], return_index=True)
+        numbers = read.numbers[order]
         return Sums(
             rows,
             np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],
             np.maximum.reduceat(numbers["as_of_ms"], first) if len(rows) else numbers["as_of_ms"],
             np.logaddexp2.reduceat(logs_of(numbers), first) if len(rows) else logs_of(numbers),
-            self._shares(order, row, size),
-            linked(earlier, later, weights, size),
-            linked(later, earlier, weights, size),
+            {one: int(numbers["position"][read.partitions[order] == one].max()) for one in {*read.partitions.tolist()}},
+            self._shares(read, order, size),
+            linked(read.earlier, later, read.weights, size),
+            linked(later, read.earlier, read.weights, size),
         )
-
-    def look_up(self) -> None:
-        """Notes the rows and weights of the predecessors of those shares that wait for it; gives rows to new ids."""
-        waiting, self._waiting = self._waiting, []
-        self._earlier.extend(self._rows_of([*chain.from_iterable(waiting)]))
-        self._weights.extend([*chain.from_iterable(map(dict.values, waiting))])
-
-    def _columns(self) -> tuple[dict[str, Array], Array]:
-        places = np.frombuffer(self._places, np.int64).reshape(-1, len(_PLACE)).T
-        return dict(zip(_PLACE, places, strict=True)), np.frombuffer(self._numbers, NUMBERS)
 
     def _forget_outdated(self) -> Array:
         """Keeps of each row and partition the share of the highest position; returns the order by both."""
-        self.look_up()
-        places, numbers = self._columns()
-        order = _order(places["row"], places["partition"])
-        again = _again(places, order)
-        if not again.any():
-            return order
-        order = np.lexsort((numbers["position"], places["partition"], places["row"]))  # of equal ones the last counts
-        kept = order[~np.append(_again(places, order), False)]
-        lengths = places["links"]
-        links = _ranges(np.cumsum(lengths) - lengths, lengths, kept)
-        self._numbers = bytearray(numbers[kept])
-        self._earlier = _column(np.frombuffer(self._earlier, np.int32)[links], "i")
-        self._weights = _column(np.frombuffer(self._weights, np.int64)[links], "q")
-        self._places = _column(np.frombuffer(self._places, np.int64).reshape(-1, len(_PLACE))[kept], "q")
-        self._raw = [self._raw[at] for at in kept.tolist()]
-        return np.arange(len(kept))
+        read = joined(self._read)
+        order = _order(read.rows, read.partitions)
+        if _again(read, order).any():
+            order = np.lexsort((read.numbers["position"], read.partitions, read.rows))  # of equal ones the last counts
+            order = order[~np.append(_again(read, order), False)]
+            read, self._raw = read.only(order), [self._raw[at] for at in order.tolist()]
+            order = np.arange(len(order))
+        self._read = [read]
+        return order
 
-    def _shares(self, order: Array, rows: Array, size: int) -> RowsOfShares:
+    def _shares(self, read: ReadShares, order: Array, size: int) -> RowsOfShares:
         """Puts the encoded shares one after another, by row and partition."""
         raw, places = self._raw, order.tolist()
         lengths = np.fromiter(map(len, raw), np.int64, len(raw))[order]
@@ -143,8 +129,8 @@ class Loading:
             end += len(piece)
             for one in chosen:
                 raw[one] = b""  # each goes as it is copied: together they are most of the memory
-        partitions = self._columns()[0]["partition"][order]
-        return RowsOfShares(np.bincount(rows, minlength=size), partitions, Ragged(lengths, block))
+        counts = np.bincount(read.rows, minlength=size)
+        return RowsOfShares(counts, read.partitions[order], Ragged(lengths, block))
 
 
 def logs_of(numbers: Array) -> Array:
@@ -195,21 +181,8 @@ def _order(*columns: Array) -> Array:
     return order
 
 
-def _again(places: dict[str, Array], order: Array) -> Array:
+def _again(read: ReadShares, order: Array) -> Array:
     """Says of each but the last, in an order by row and partition, whether the next is of the same."""
-    row, partition = places["row"][order], places["partition"][order]
+    row, partition = read.rows[order], read.partitions[order]
     same: Array = (row[1:] == row[:-1]) & (partition[1:] == partition[:-1])
     return same
-
-
-def _ranges(starts: Array, lengths: Array, chosen: Array) -> Array:
-    """Returns the numbers of all ranges that are chosen, one range after another."""
-    counts = lengths[chosen]
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts[chosen] - before, counts) + np.arange(counts.sum())
-
-
-def _column(values: Array, code: str) -> "array[Any]":
-    column: array[Any] = array(code)
-    column.frombytes(np.ascontiguousarray(values).tobytes())
-    return column
