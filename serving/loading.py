@@ -98,7 +98,7 @@ class Loading:
             np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],
             np.maximum.reduceat(numbers["as_of_ms"], first) if len(rows) else numbers["as_of_ms"],
             np.logaddexp2.reduceat(logs_of(numbers), first) if len(rows) else logs_of(numbers),
-            {one: int(numbers["position"][read.partitions[order] == one].max()) for one in {*read.partitions.tolist()}},
+            _reached(read.partitions[order], numbers["position"]),
             self._shares(read, order, size),
             linked(read.earlier, later, read.weights, size),
             linked(later, read.earlier, read.weights, size),
@@ -131,6 +131,10 @@ class Loading:
                 raw[one] = b""  # each goes as it is copied: together they are most of the memory
         counts = np.bincount(read.rows, minlength=size)
         return RowsOfShares(counts, read.partitions[order], Ragged(lengths, block))
+
+
+def _reached(partitions: Array, positions: Array) -> dict[int, int]:
+    return {one: int(positions[partitions == one].max(initial=-1)) for one in np.unique(partitions).tolist()}
 
 
 def logs_of(numbers: Array) -> Array:

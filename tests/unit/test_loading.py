@@ -152,6 +152,46 @@ def test_a_record_that_cannot_be_read_is_passed_over_while_loading():
     assert model.settings.topic(ITEM_SIGNALS) == "item-signals"
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        {},
+        {"ä" * 128: 7, "日本" * 20: 1, "x" * 31: 2, "y" * 32: 3},
+        {"\U0001f40e" * 128: 5, "z": 1},  # 512 bytes
+        {"a": 0, "b": 127, "c": 128, "d": 255, "e": 256, "f": 65_535, "g": 65_536, "h": 2**27, "i": 2**32 - 1},
+        {"a": 2**32, "b": 2**53},
+        {f"i{number}": number for number in range(450)},
+    ],
+)
+def test_whatever_ids_and_weights_a_worker_writes_are_read_at_the_start(before):
+    counts, stages = [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES)
+    odd = [LogRecord("item-signals", 1, 99, 0, b"i2", pack_share(ItemSignals(99, 0, 0, counts, stages, before)))]
+    assert same(loaded([*shares(30), *odd, *shares(30, seed=2)]), added_one_by_one([*shares(30), *odd, *shares(30, 2)]))
+
+
+DAMAGED = pack_share(ItemSignals(9, before={"i1": 1, "i3": 300}))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *[DAMAGED[:length] for length in range(len(DAMAGED))],
+        DAMAGED + b"\x00",
+        DAMAGED[:-3] + b"\xff\x01\x2c",  # a negative weight
+        DAMAGED.replace(b"\xa2i3", b"\xa2\xff3"),  # an id that is no text
+        DAMAGED.replace(b"\xa2i3", b"\x92i3"),
+        DAMAGED.replace(b"\x82\xa2i1", b"\x83\xa2i1"),
+        DAMAGED.replace(b"\x82\xa2i1", b"\x81\xa2i1"),
+        DAMAGED.replace(b"\x82\xa2i1", b"\x92\xa2i1"),
+    ],
+)
+def test_a_damaged_share_among_others_is_passed_over_at_the_start_as_later(raw, caplog):
+    records = [*shares(10), LogRecord("item-signals", 1, 77, 0, b"i2", raw), *shares(10, seed=2)]
+    one = loaded(records)
+    assert caplog.text.count("item-signals/1@77") == 1
+    assert same(one, added_one_by_one(records)) and same(one, loaded([*shares(10), *shares(10, seed=2)]))
+
+
 def test_what_is_applied_together_adds_up_as_one_by_one():
     records, together = shares(400), new_model()
     together.apply(records)
