@@ -89,7 +89,7 @@ class ShareReader:
                 return None
             self._known.add(named[first], np.array(self._rows_of(ids), np.int32))
             rows[new] = self._known.find(named[new])
-        return found.shares, rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
+        return found.shares.astype(np.int32), rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
 
     def _one_by_one(self, records: Sequence[Record]) -> tuple[list[int], tuple[Array, Array, Array]]:
         """Returns which records can be read, and their predecessors."""
@@ -102,7 +102,7 @@ class ShareReader:
                 self._refuse(record, error)
         rows = self._rows_of([*chain.from_iterable(before)])
         weights = [min(one, AT_MOST) for one in chain.from_iterable(map(dict.values, before))]
-        shares = np.repeat(np.arange(len(before)), [*map(len, before)])
+        shares = np.repeat(np.arange(len(before), dtype=np.int32), [*map(len, before)])
         return readable, (shares, np.array(rows, np.int32), np.array(weights, np.int32))
 
 
