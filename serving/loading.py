@@ -6,7 +6,6 @@ objects; sorting them once by item, as arrays, comes to the same sums.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from mmap import mmap
 from typing import Any
 
@@ -17,15 +16,12 @@ from domain.clock import DAY_MS
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
 from serving.columns import Ragged
-from serving.links import HIGHEST, PAIR
+from serving.link_sums import linked
 from serving.share_reader import ReadShares, Refuse, ShareReader, joined
 from serving.shares import RowsOfShares
 
 LOOK_EVERY = 500_000
 """Shares put down between two looks at which are outdated: a log that is not compacted yet holds many of each item."""
-
-LINKS_AT_ONCE = 4_000_000
-"""Links sorted at once: a hundred bytes each meanwhile."""
 
 HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
 """Of the counts of a share, one after the other: by half life, then by stage."""
@@ -142,34 +138,6 @@ def logs_of(numbers: Array) -> Array:
     with np.errstate(divide="ignore"):
         logs: Array = np.log2(numbers["counts"]) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
     return logs
-
-
-def linked(source: Array, target: Array, weights: Array, size: int) -> Ragged:
-    """Returns where each row leads to, weights of equal links added up, encoded as `LinkTable` reads them."""
-    counts = np.bincount(source, minlength=size)
-    cuts = np.searchsorted(np.cumsum(counts), np.arange(LINKS_AT_ONCE, len(source), LINKS_AT_ONCE), "right")
-    lengths, blocks = [], []
-    for start, end in pairwise([0, *np.unique(cuts).tolist(), size]):
-        within = slice(None) if end - start == size else (source >= start) & (source < end)
-        some = _linked(source[within] - start, target[within], weights[within], end - start)
-        lengths.append(some[0])
-        blocks.append(some[1])
-    return Ragged(np.concatenate(lengths), b"".join(blocks))
-
-
-def _linked(source: Array, target: Array, weights: Array, size: int) -> tuple[Array, bytes]:
-    order = _order(source, target)
-    source, target, weights = source[order], target[order], weights[order]
-    new = np.ones(len(source), np.bool_)
-    new[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
-    first = np.flatnonzero(new)
-    sums = np.add.reduceat(weights, first, dtype=np.int64) if len(first) else weights
-    source, target = source[first], target[first]
-    if not sums.all():
-        source, target, sums = source[sums > 0], target[sums > 0], sums[sums > 0]
-    pairs = np.empty((len(sums), 2), "<i4")
-    pairs[:, 0], pairs[:, 1] = target, np.minimum(sums, HIGHEST)
-    return PAIR * np.bincount(source, minlength=size), pairs.tobytes()
 
 
 def _order(*columns: Array) -> Array:

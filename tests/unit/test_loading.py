@@ -75,10 +75,10 @@ def same(one: ReadModel, other: ReadModel) -> bool:
     return told(one) == told(other) and state_hashes(one) == state_hashes(other)
 
 
-@pytest.mark.parametrize(("look_every", "at_once"), [(7, 20), (500_000, 4_000_000), (50, 1)])
-def test_what_is_loaded_is_what_is_added_one_by_one(monkeypatch, look_every, at_once):
+@pytest.mark.parametrize(("look_every", "waiting"), [(7, 20), (500_000, 4_000), (50, 1)])
+def test_what_is_loaded_is_what_is_added_one_by_one(monkeypatch, look_every, waiting):
     monkeypatch.setattr(loading, "LOOK_EVERY", look_every)
-    monkeypatch.setattr(loading, "LINKS_AT_ONCE", at_once)
+    monkeypatch.setattr(loading, "WAITING", waiting)
     records = shares(600)
     assert same(loaded(records), added_one_by_one(records))
 
