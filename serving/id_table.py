@@ -1,7 +1,11 @@
 """The rows of ids that are known by a hash, many looked up at once."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from learning.compiled import compiled
 
 FIRST_SLOTS = 2**12
 
@@ -16,7 +20,8 @@ class IdTable:
 
     def find(self, hashes: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Returns the row of each hash, -1 for one that is not known."""
-        return self._rows[self._slots(hashes)]
+        found: NDArray[np.int32] = self._rows.take(_slots(hashes, self._hashes, self._rows))
+        return found
 
     def add(self, hashes: NDArray[np.uint64], rows: NDArray[np.int32]) -> None:
         """Takes the rows of hashes that are not known, each once."""
@@ -27,19 +32,27 @@ class IdTable:
             rows = np.concatenate([self._rows[known], rows])
             size = 1 << (4 * self._count).bit_length()
             self._hashes, self._rows = np.zeros(size, np.uint64), np.full(size, -1, np.int32)
-        while len(hashes):
-            slots = self._slots(hashes)
-            self._hashes[slots], self._rows[slots] = hashes, rows  # of several in one slot the last lies there
-            left = self._hashes[slots] != hashes
-            hashes, rows = hashes[left], rows[left]
+        _put(hashes, rows, self._hashes, self._rows)
 
-    def _slots(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Returns where hashes lie, or would."""
-        last = np.int64(len(self._rows) - 1)
-        slots = hashes.view(np.int64) & last
-        other = np.flatnonzero((self._hashes[slots] != hashes) & (self._rows[slots] >= 0))
-        while len(other):
-            slots[other] = (slots[other] + 1) & last
-            there = slots[other]
-            other = other[(self._hashes[there] != hashes[other]) & (self._rows[there] >= 0)]
-        return slots
+
+@compiled("int64[::1](uint64[::1], uint64[::1], int32[::1])")
+def _slots(hashes: Any, held: Any, rows: Any) -> Any:  # noqa: ANN401
+    """Returns where hashes lie, or would."""
+    found, last = np.empty(len(hashes), np.int64), len(rows) - 1
+    for at in range(len(hashes)):
+        slot = np.int64(hashes[at]) & last
+        while rows[slot] >= 0 and held[slot] != hashes[at]:
+            slot = (slot + 1) & last
+        found[at] = slot
+    return found
+
+
+@compiled("void(uint64[::1], int32[::1], uint64[::1], int32[::1])")
+def _put(hashes: Any, new: Any, held: Any, rows: Any) -> None:  # noqa: ANN401
+    """Puts hashes and their rows into slots."""
+    last = len(rows) - 1
+    for at in range(len(hashes)):
+        slot = np.int64(hashes[at]) & last
+        while rows[slot] >= 0:
+            slot = (slot + 1) & last
+        held[slot], rows[slot] = hashes[at], new[at]

@@ -12,7 +12,7 @@ from domain.log_reader import Record
 from learning.signals_record import AT_NUMBERS, NUMBERS, read_share
 from serving.id_table import IdTable
 from serving.links import AT_MOST
-from serving.taken_apart import PADDING, hashes, predecessors_in
+from serving.taken_apart import PADDING, predecessors_in
 
 Array = NDArray[Any]
 Refuse = Callable[[Record, MalformedEvent], None]
@@ -71,13 +71,13 @@ class ShareReader:
 
     def _together(self, raw: Sequence[bytes]) -> tuple[Array, Array, Array] | None:
         """Returns the predecessors as `ReadShares` has them; None if any share is not as a worker writes it."""
-        block = np.frombuffer(b"".join(raw) + PADDING, np.uint8)
+        block = np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
         lengths = np.fromiter(map(len, raw), np.int64, len(raw))
         ends = np.cumsum(lengths)
         found = predecessors_in(block, ends - lengths + AT_PREDECESSORS, ends)
         if found is None:
             return None
-        named = hashes(block, found.starts, found.lengths)
+        named = found.hashes
         rows = self._known.find(named)
         new = np.flatnonzero(rows < 0)
         if len(new):
@@ -89,7 +89,7 @@ class ShareReader:
                 return None
             self._known.add(named[first], np.array(self._rows_of(ids), np.int32))
             rows[new] = self._known.find(named[new])
-        return found.shares.astype(np.int32), rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
+        return found.shares, rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
 
     def _one_by_one(self, records: Sequence[Record]) -> tuple[list[int], tuple[Array, Array, Array]]:
         """Returns which records can be read, and their predecessors."""

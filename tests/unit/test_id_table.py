@@ -1,9 +1,10 @@
 """The table of ids by hash finds what a dictionary finds."""
 
+import msgspec
 import numpy as np
 
 from serving.id_table import FIRST_SLOTS, IdTable
-from serving.taken_apart import PADDING, hashes
+from serving.taken_apart import PADDING, predecessors_in
 
 
 def test_what_was_added_is_found_and_nothing_else_however_the_hashes_crowd():
@@ -21,8 +22,9 @@ def test_what_was_added_is_found_and_nothing_else_however_the_hashes_crowd():
 
 def test_ids_have_the_same_hash_exactly_if_they_are_the_same_wherever_they_lie():
     ids = ["", "a", "b", "ab", "a" * 7, "a" * 8, "a" * 9, "a" * 16, "a" * 17, *[f"item-{one}" for one in range(5000)]]
-    raw = [one.encode() for one in [*ids, *reversed(ids)]]
-    lengths = np.array([*map(len, raw)])
-    block = np.frombuffer(b"".join(raw) + PADDING, np.uint8)
-    found = hashes(block, np.cumsum(lengths) - lengths, lengths).tolist()
-    assert len({*found}) == len(ids) and found == found[::-1]
+    some = [msgspec.msgpack.encode({one: 1, "z": 2}) for one in [*ids, *reversed(ids)]]
+    ends = np.cumsum([*map(len, some)])
+    block = np.frombuffer(bytearray().join([*some, PADDING]), np.uint8)
+    found = predecessors_in(block, np.append(0, ends[:-1]), ends)
+    hashes = found.hashes[::2].tolist()
+    assert len({*hashes}) == len(ids) and hashes == hashes[::-1] and len({*found.hashes[1::2].tolist()}) == 1
