@@ -30,6 +30,7 @@ from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
 from embeddings.faiss_index import FaissIndex
 from learning.signals import ONCE
+from learning.signals_record import pack_share
 from serving.features import NAMES
 from serving.pipeline import recommend
 from serving.query import stored_query
@@ -117,7 +118,7 @@ def _event_of(model: ReadModel, user: str, number: int, items: int) -> list[LogR
         return LogRecord(model.settings.topic(topic), 0, number, NOW, key.encode(), value)
 
     return [
-        record(ITEM_SIGNALS, item_id, pack(share)),
+        record(ITEM_SIGNALS, item_id, pack_share(share)),
         record(USER_PROFILES, user, pack(moved_to(touched, position, NOW))),
     ]
 

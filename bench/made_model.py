@@ -22,6 +22,7 @@ from domain.profile import Profile, Touch
 from domain.settings import ServingSettings
 from embeddings.faiss_index import FaissIndex
 from learning.signals import ONCE, POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
+from learning.signals_record import WrittenShare, written
 from serving.catalogue import CATEGORIES_LOOKED_AT, NEVER_MS, TEXT_HASH_BYTES
 from serving.columns import Column, Columns, Ragged
 from serving.read_model import Facts, ReadModel
@@ -132,10 +133,11 @@ def _behaviour(ids: Sequence[str], rng: np.random.Generator, chance: random.Rand
 
 
 def _shares(ids: Sequence[str], chance: random.Random) -> bytes:
-    def share(number: int) -> ItemSignals:
+    def share(number: int) -> WrittenShare:
         before = {chance.choice(ids): ONCE for _ in range(BEFORE)}
         stages = [1.0] * len(STAGES)
-        return ItemSignals(number, NOW - DAY_MS, NOW, [1.5] * len(POPULARITY_HALF_LIVES_DAYS), stages, before)
+        counts = [1.5] * len(POPULARITY_HALF_LIVES_DAYS)
+        return written(ItemSignals(number, NOW - DAY_MS, NOW, counts, stages, before))
 
     return pack({partition: share(partition) for partition in range(PARTITIONS)})
 

@@ -4,9 +4,10 @@
 
 As many users as items, THOUSANDS of each (20), seven records for each (see bench/snapshot.py). `read` is aiokafka as
 it comes, in a process of its own, reading the same topics to their ends and dropping every record; both read from
-memory, as the broker has just written them. The start includes decoding, applying, adding up the signals and indexing
-the vectors. ROUNDS of both, taking turns; the best of each. On Apache Kafka where KAFKA_HOME names one, else on the
-embedded broker.
+memory, as the broker has just written them. The start includes decoding, applying, adding up the signals and taking
+the vectors into the index, where they are found from then on; a main index for more of them is built behind that, and
+waited for before the next round. ROUNDS of both, taking turns; the best of each. On Apache Kafka where KAFKA_HOME
+names one, else on the embedded broker.
 """
 
 import asyncio
@@ -86,6 +87,7 @@ async def _started(settings: ServingSettings, count: int) -> float:
     await follower.ready.wait()
     took = perf_counter() - began
     await follower.stop()
+    await asyncio.to_thread(model.catalogue.index.wait)  # or it is built while others are measured
     if summary(model) != {"items": count, "vectors": count, "profiles": count}:
         raise SystemExit(f"it holds {summary(model)}")
     return took

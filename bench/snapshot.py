@@ -31,6 +31,7 @@ from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, USER_PROFILES
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import ONCE, ItemSignals
+from learning.signals_record import pack_share
 from serving.read_model import ReadModel
 from serving.snapshot.place import Origin, Place
 from serving.snapshot.snapshots import Snapshots
@@ -95,7 +96,7 @@ def records_of(model: ReadModel, start: int, end: int, count: int) -> Iterator[L
         for partition in range(PARTITIONS):
             before = {f"item-{chance.randrange(count)}": ONCE for _ in range(BEFORE)}
             share = ItemSignals(number, NOW, NOW + number, [1.0 + number] * 5, [1.0] * 10, before)
-            yield record(ITEM_SIGNALS, partition, key, pack(share))
+            yield record(ITEM_SIGNALS, partition, key, pack_share(share))
         touches = tuple(
             Touch(NOW + at, f"event-{number}-{at}", f"item-{chance.randrange(count)}", "click", None, at)
             for at in range(TOUCHES)

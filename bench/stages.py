@@ -17,7 +17,7 @@ from domain.positions import Position
 from domain.profile import Profile
 from domain.settings import KafkaSettings
 from domain.topics import ITEM_SIGNALS, USER_PROFILES
-from learning.signals import ItemSignals
+from learning.signals_record import WrittenShare
 
 BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Upper bounds of the printed histogram."""
@@ -62,7 +62,7 @@ async def _made(settings: KafkaSettings, clicks: Sequence[Click]) -> list[tuple[
     """Returns with each click when the first signals and the first profile were made that reflect it."""
     wanted = {one.item for one in clicks} | {one.user for one in clicks}
     found: dict[tuple[str, int, str], list[tuple[int, int]]] = {}
-    kinds = {settings.topic(ITEM_SIGNALS): ItemSignals, settings.topic(USER_PROFILES): Profile}
+    kinds = {settings.topic(ITEM_SIGNALS): WrittenShare, settings.topic(USER_PROFILES): Profile}
 
     def note(records: Sequence[Record]) -> None:
         for one in records:

@@ -9,9 +9,9 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from bench.report import Figure
 from bench.workload import interactions
-from domain.codecs import pack
 from domain.interactions import INTERACTION_TYPES
 from domain.log_reader import LogRecord
+from learning.signals_record import pack_share
 from stream.batching import MAX_BATCH
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
@@ -45,7 +45,7 @@ def _written(history: int, size: int) -> list[Written]:
     batches: list[Written] = []
     for at in range(len(log) - EVENTS, len(log), size):
         outcome = apply_interactions(state, log[at : at + size], rules)
-        batches.append([(item.encode(), pack(one)) for item, one in outcome.signals.items()])
+        batches.append([(item.encode(), pack_share(one)) for item, one in outcome.signals.items()])
         batches.append([(user.encode(), raw) for user, raw in outcome.profiles.items()])
     return batches
 

@@ -32,7 +32,7 @@ def unpack(raw: bytes, kind: type[Value]) -> Value:
         raise MalformedEvent(f"{kind.__name__}: format byte {raw[:1]!r} is not {FORMAT!r}; upgrade this reader")
     try:
         value: Value = _decoder(kind).decode(memoryview(raw)[1:])  # type: ignore[arg-type] # types are hashable
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MalformedEvent(f"{kind.__name__}: {error}") from None
     return value
 

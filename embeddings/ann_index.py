@@ -158,8 +158,9 @@ def checked_rows(
         raise ValueError(f"ids are row numbers from 0 to {MAX_ID}, got {ids.min()} to {ids.max()}")
     if len(ids) > 1:
         _, from_end = np.unique(ids[::-1], return_index=True)
-        last = np.sort(len(ids) - 1 - from_end)
-        ids, vectors = ids[last], vectors[last]
+        if len(from_end) < len(ids):  # else nothing is copied
+            last = np.sort(len(ids) - 1 - from_end)
+            ids, vectors = ids[last], vectors[last]
     return ids, vectors
 
 

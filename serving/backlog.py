@@ -2,21 +2,12 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
-from domain.codecs import unpack
 from domain.errors import EventError
 from domain.log_reader import Record
-from learning.signals import SHAPE
+from learning.signals_record import position_of
 
 FULL = 5_000
 """So many records wait at most, some half a second of work, before reading stops until they are done."""
-
-
-class _Share(msgspec.Struct, array_like=True, tag=SHAPE):
-    """The beginning of an ItemSignals: what tells an older one."""
-
-    position: int
 
 
 class Backlog:
@@ -60,6 +51,6 @@ def _may_be_older(record: Record, before: Record) -> bool:
     if record.value is None or before.value is None:
         return False
     try:
-        return unpack(record.value, _Share).position < unpack(before.value, _Share).position
+        return position_of(record.value) < position_of(before.value)
     except EventError:
         return True

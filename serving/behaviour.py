@@ -7,14 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
-from domain.codecs import pack, unpack
+from domain.codecs import pack
+from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
+from learning.signals_record import NUMBERS, WrittenShare, position_of, unpack_share
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
 from serving.later import Later
 from serving.links import Changes, LinkTable
-from serving.loading import HALF_LIVES_DAYS, Loading
+from serving.loading import Loading, logs_of
+from serving.refused import refused
 from serving.shares import NO_SHARE, Share, Shares, share_of
 from serving.trending import Trending
 
@@ -31,6 +34,7 @@ class Behaviour:
         popularity: (H, capacity) float64: log2 of each item's decayed count at one common, arbitrary moment
             (so no clock is needed to compare them), one row a half life; -inf for an item without any.
         stages: (S, capacity) float64: the same among users whose history was of that length.
+        learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         first_ms, last_ms: (capacity,) int64: when an item was first and last touched; -1 for never.
     """
 
@@ -39,6 +43,7 @@ class Behaviour:
         self._shares = Shares(catalogue.rows_of)
         self._loading: Loading | None = None
         self._changes = 0
+        self.learned_to: dict[int, int] = {}
         self._due: dict[int, None] = {}  # rows whose counts to add up
         self._later = Later(self._sum_due)
         self._trending = Trending(catalogue)
@@ -55,13 +60,14 @@ class Behaviour:
     def begin_loading(self) -> None:
         """From now on shares are only put down, until `settle`; no effect where some were added up before."""
         if not self._changes and self._loading is None:
-            self._loading = Loading()
+            self._loading = Loading(self._catalogue.rows_of, refused)
 
     def settle(self) -> None:
         """Adds up what was put down since `begin_loading`; until it returns nothing may be put."""
         loading = self._loading
         if loading is None:
             return
+        loading.look_up()
         size = len(self._catalogue)
         sums = loading.sums(size)
         self.popularity[:, sums.rows], self.stages[:, sums.rows] = np.split(sums.logs.T, [len(self.popularity)])
@@ -69,27 +75,39 @@ class Behaviour:
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
         self._shares = Shares(self._catalogue.rows_of, sums.shares)
         self._successors, self._predecessors = LinkTable(sums.successors), LinkTable(sums.predecessors)
+        self.learned_to |= sums.reached
         self._changes += 1
         self._loading = None
 
-    def put(self, item_id: str, partition: int, signals: ItemSignals | None, raw: bytes | None = None) -> None:
+    def put_down(self, item_id: str, record: Record) -> bool:
+        """Takes the record of a share if they are only put down now; says whether it did.
+
+        Raises:
+            MalformedEvent: as `position_of`. What else is wrong with it is told of later.
+        """
+        if self._loading is None or record.value is None:
+            return False
+        position_of(record.value)
+        self._loading.put(self._catalogue.row(item_id), record)
+        return True
+
+    def put(self, item_id: str, partition: int, written: WrittenShare | None, raw: bytes | None = None) -> None:
         """Takes one partition's share of an item's signals, and its encoded form where that is at hand.
 
         A share older than the one held is left out.
         """
         row = self._catalogue.row(item_id)
-        if self._loading is not None and signals is not None and raw is not None:
-            self._loading.put(row, partition, signals, raw, self._catalogue.rows_of(signals.before))
-            return
         self.settle()
         held = self._shares.of(row).get(partition)
-        if signals is not None and held is not None and signals.position < held.position:
+        if written is not None:
+            self.learned_to[partition] = max(written.position, self.learned_to.get(partition, -1))
+        if written is not None and held is not None and written.position < held.position:
             return
         before = held or NO_SHARE
         self._changes += 1
         share = None
-        if signals is not None:
-            share = share_of(signals, raw or pack(signals), self._catalogue.rows_of, before)
+        if written is not None:
+            share = share_of(written, raw or pack(written), self._catalogue.rows_of, before)
         self._shares.put(row, partition, share)
         self._link(row, before, share or NO_SHARE)
         self._due[row] = None
@@ -137,7 +155,7 @@ class Behaviour:
 
     def shares(self, row: int) -> dict[int, ItemSignals]:
         """The shares of a row by partition; for the state hash."""
-        return {partition: unpack(raw, ItemSignals) for partition, raw in self._shares.encoded(row).items()}
+        return {partition: unpack_share(raw) for partition, raw in self._shares.encoded(row).items()}
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs, step by step; nothing may be put in between."""
@@ -180,12 +198,10 @@ class Behaviour:
             return
         rows, every = [*shares], [share for some in shares.values() for share in some]
         starts = np.cumsum([0, *map(len, shares.values())])[:-1]
-        as_of_ms = np.array([share.as_of_ms for share in every])
-        with np.errstate(divide="ignore"):
-            logs = np.log2([share.counts for share in every])
-        sums = np.logaddexp2.reduceat(logs + as_of_ms[:, None] / DAY_MS / HALF_LIVES_DAYS, starts)
-        self.first_ms[rows] = np.minimum.reduceat([share.first_ms for share in every], starts)
-        self.last_ms[rows] = np.maximum.reduceat(as_of_ms, starts)
+        told = np.frombuffer(b"".join([share.numbers for share in every]), NUMBERS)
+        sums = np.logaddexp2.reduceat(logs_of(told), starts)
+        self.first_ms[rows] = np.minimum.reduceat(told["first_ms"], starts)
+        self.last_ms[rows] = np.maximum.reduceat(told["as_of_ms"], starts)
         before = np.concatenate([self.popularity[:, rows], self.stages[:, rows]]).T
         self.popularity[:, rows], self.stages[:, rows] = np.split(sums.T, [len(self.popularity)])
         for at, which in np.argwhere((sums > [head.floor for head in self._heads]) | (sums < before)).tolist():

@@ -23,6 +23,10 @@ UNSET_MS = -1
 EMPTY = {"published_ms": UNSET_MS, "expires_ms": NEVER_MS}
 CATEGORIES_LOOKED_AT = 8
 TEXT_HASH_BYTES = 16
+VECTORS_AT_ONCE = 32_768
+"""At the start so many vectors wait to come into the index together, 50 MB of 384 numbers each. An index that is built
+of fewer is soon built anew, and each time reading waits for the thread that builds."""
+
 SAVED = ("live", "available", "tie", "category_ids", "published_ms", "expires_ms", "text_hashes")
 """The arrays by row."""
 
@@ -73,6 +77,7 @@ class Catalogue:
         self.vector_changes: list[int] = []
         self._due: dict[int, NDArray[np.float32] | None] = {}
         self._later = Later(self._index_due)
+        self._loading = False
         self.other_versions = 0
         self.numbering = Numbering(FIRST_CAPACITY)
         self.changed: set[int] = set()
@@ -95,7 +100,12 @@ class Catalogue:
     def rows_of(self, item_ids: Collection[str]) -> list[int]:
         """Returns the rows of some ids, giving one to each that has none."""
         rows = [*map(self.rows.get, item_ids)]
-        return [*map(self.row, item_ids)] if None in rows else rows  # type: ignore[return-value]
+        if None in rows:
+            for item_id, row in zip(item_ids, rows, strict=True):
+                if row is None:
+                    self.row(item_id)
+            rows = [*map(self.rows.get, item_ids)]
+        return rows  # type: ignore[return-value]
 
     def title(self, row: int) -> str:
         """The item's title, or its id where it has none."""
@@ -106,7 +116,7 @@ class Catalogue:
         """Takes an item as it now is; None deletes it."""
         row = self.row(item_id)
         self.changed.add(row)
-        before = self.items[row]
+        before = self.items[row] if self.live[row] else None
         for category in before.categories if before else ():
             self.by_category[category].discard(row)
         self.items[row] = item
@@ -137,17 +147,27 @@ class Catalogue:
         if vector is not None and len(vector) != self.index.dimension:
             raise MalformedEvent(f"ItemEmbedding: the vector has {len(vector)} dimensions, not {self.index.dimension}")
         row = self.row(item_id)
-        self.vector_changes.append(row)
         text_hash = embedding.text_hash if embedding is not None else b""
         self.text_hashes[row] = np.frombuffer(text_hash[:TEXT_HASH_BYTES].ljust(TEXT_HASH_BYTES, b"\0"), np.uint8)
         self._due[row] = vector
         self._later.changed()
+
+    def begin_loading(self) -> None:
+        """From now on vectors come into the index many at a time, until `settle`; no effect where anything is held."""
+        self._loading = self._loading or not len(self)
+
+    def settle(self) -> None:
+        """Takes the vectors into the index that wait since `begin_loading`."""
+        self._loading = False
+        self._index_due()
 
     def together(self) -> AbstractContextManager[None]:
         """Lets the vectors that are put within come into the index at the end, all at once: a third of the cost."""
         return self._later.together()
 
     def _index_due(self) -> None:
+        if self._loading and len(self._due) < VECTORS_AT_ONCE:
+            return
         due, self._due = self._due, {}
         gone = [row for row, vector in due.items() if vector is None]
         new = {row: vector for row, vector in due.items() if vector is not None}
@@ -158,6 +178,7 @@ class Catalogue:
             rows, vectors = np.fromiter(new, np.int64, len(new)), np.stack(list(new.values()))
             self.index.add(rows, vectors)
             self.texts.put(rows, vectors)
+        self.vector_changes.extend(due)
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs beside the index, step by step; nothing may be put in between."""

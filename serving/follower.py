@@ -166,10 +166,10 @@ class Follower:
 
     async def _catch_up(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], progress: Progress) -> None:
         started, asked_ms = perf_counter(), self._clock()
-        self._model.behaviour.begin_loading()
+        self._model.begin_loading()
         with none_collected():
             await read_to_end(consumer, partitions, self._apply)
-            await asyncio.to_thread(self._model.behaviour.settle)
+            await asyncio.to_thread(self._model.settle)
         await progress.nothing_in_hand(consumer)
         progress.has_caught_up(asked_ms)
         self.stale = False

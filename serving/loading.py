@@ -4,8 +4,7 @@ Adding up as each record comes costs a replica several times what reading the to
 objects; sorting them once by item, as arrays, comes to the same sums.
 """
 
-import itertools
-from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from mmap import mmap
 from typing import Any
@@ -14,23 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
-from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES, ItemSignals
+from domain.log_reader import Record
+from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
 from serving.columns import Ragged
-from serving.links import AT_MOST, HIGHEST, PAIR
+from serving.link_sums import linked
+from serving.share_reader import ReadShares, Refuse, ShareReader, joined
+from serving.shares import RowsOfShares
 
 LOOK_EVERY = 500_000
 """Shares put down between two looks at which are outdated: a log that is not compacted yet holds many of each item."""
 
-LINKS_AT_ONCE = 4_000_000
-"""Links sorted at once: a hundred bytes each meanwhile."""
-
-SHORT, SMALL = 16, 128
-"""MessagePack's one-byte forms: of maps with fewer entries, and of numbers below."""
-
 HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS] * len(STAGES)])
 """Of the counts of a share, one after the other: by half life, then by stage."""
 
-_NUMBERS = ("row", "partition", "position", "first_ms", "as_of_ms", "links")
+WAITING = 4_000
+"""Shares that are read at once."""
+
 Array = NDArray[Any]
 
 
@@ -41,6 +39,7 @@ class Sums:
     Attributes:
         rows: (R,) the rows that have a share, ascending; first_ms, last_ms: (R,) of each.
         logs: (R, H + S) popularity by half life, then by stage, as `Behaviour` keeps them.
+        reached: the highest position of each partition.
         shares: every row's, as `Shares` takes them; successors, predecessors: as `LinkTable` takes them.
     """
 
@@ -48,7 +47,8 @@ class Sums:
     first_ms: Array
     last_ms: Array
     logs: Array
-    shares: Ragged
+    reached: dict[int, int]
+    shares: RowsOfShares
     successors: Ragged
     predecessors: Ragged
 
@@ -56,146 +56,105 @@ class Sums:
 class Loading:
     """Takes shares in the order in which they come."""
 
-    def __init__(self) -> None:
-        self._numbers = array("q")  # of each share _NUMBERS, one after the other
-        self._counts = array("d")
-        self._earlier, self._weights = array("i"), array("q")
+    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], refuse: Refuse) -> None:
+        """Takes what gives the rows of ids, and what is told of a record that cannot be read after all."""
+        self._reader = ShareReader(rows_of, refuse)
+        self._waiting: list[Record] = []
+        self._waiting_rows: list[int] = []
+        self._read: list[ReadShares] = []
         self._raw: list[bytes] = []
         self._look_at = LOOK_EVERY
 
-    def put(self, row: int, partition: int, share: ItemSignals, raw: bytes, earlier: list[int]) -> None:  # noqa: PLR0917
-        """Takes a share, decoded and encoded, and the rows of its predecessors in their order."""
-        self._numbers.extend((row, partition, share.position, share.first_ms, share.as_of_ms, len(earlier)))
-        self._counts.extend(share.counts)
-        self._counts.extend(share.stages)
-        self._earlier.extend(earlier)
-        self._weights.extend(share.before.values())
-        self._raw.append(raw)
+    def put(self, row: int, record: Record) -> None:
+        """Takes the record of an item's share."""
+        self._waiting.append(record)
+        self._waiting_rows.append(row)
+        if len(self._waiting) >= WAITING:
+            self.look_up()
+
+    def look_up(self) -> None:
+        """Reads the shares that wait for it; gives rows to new ids."""
+        read, raw = self._reader.read(self._waiting, self._waiting_rows)
+        self._waiting, self._waiting_rows = [], []
+        self._read.append(read.behind(len(self._raw)))
+        self._raw += raw
         if len(self._raw) >= self._look_at:
             self._forget_outdated()
             self._look_at = 2 * len(self._raw) + LOOK_EVERY
 
     def sums(self, size: int) -> Sums:
-        """Adds up; `size` is how many rows there are. Nothing can be put afterwards."""
-        self._forget_outdated()
-        numbers = self._columns()
-        rows, first = np.unique(numbers["row"], return_index=True)
-        logs = np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))
-        with np.errstate(divide="ignore"):
-            logs = np.log2(logs) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
-        later = np.repeat(numbers["row"], numbers["links"])
-        earlier, weights = (
-            np.frombuffer(self._earlier, np.int32),
-            np.minimum(np.frombuffer(self._weights, np.int64), AT_MOST),
-        )
+        """Adds up; `size` is how many rows there are after `look_up`. Nothing can be put afterwards."""
+        order = self._forget_outdated()
+        read = self._read[0]
+        later = read.rows[read.shares]
+        rows, first = np.unique(read.rows[order], return_index=True)
+        numbers = read.numbers[order]
         return Sums(
             rows,
             np.minimum.reduceat(numbers["first_ms"], first) if len(rows) else numbers["first_ms"],
             np.maximum.reduceat(numbers["as_of_ms"], first) if len(rows) else numbers["as_of_ms"],
-            np.logaddexp2.reduceat(logs, first) if len(rows) else logs,
-            self._shares(numbers["row"], numbers["partition"], size),
-            linked(earlier, later, weights, size),
-            linked(later, earlier, weights, size),
+            np.logaddexp2.reduceat(logs_of(numbers), first) if len(rows) else logs_of(numbers),
+            _reached(read.partitions[order], numbers["position"]),
+            self._shares(read, order, size),
+            linked(read.earlier, later, read.weights, size),
+            linked(later, read.earlier, read.weights, size),
         )
 
-    def _columns(self) -> dict[str, Array]:
-        return dict(zip(_NUMBERS, np.frombuffer(self._numbers, np.int64).reshape(-1, len(_NUMBERS)).T, strict=True))
+    def _forget_outdated(self) -> Array:
+        """Keeps of each row and partition the share of the highest position; returns the order by both."""
+        read = joined(self._read)
+        order = _order(read.rows, read.partitions)
+        if _again(read, order).any():
+            order = np.lexsort((read.numbers["position"], read.partitions, read.rows))  # of equal ones the last counts
+            order = order[~np.append(_again(read, order), False)]
+            read, self._raw = read.only(order), [self._raw[at] for at in order.tolist()]
+            order = np.arange(len(order))
+        self._read = [read]
+        return order
 
-    def _forget_outdated(self) -> None:
-        """Keeps of each row and partition the share of the highest position, and sorts by both."""
-        numbers = self._columns()
-        order = np.lexsort(
-            (numbers["position"], numbers["partition"], numbers["row"])
-        )  # stable: of equal ones the last
-        row, partition = numbers["row"][order], numbers["partition"][order]
-        last = np.ones(len(order), np.bool_)
-        last[:-1] = (row[1:] != row[:-1]) | (partition[1:] != partition[:-1])
-        kept = order[last]
-        lengths = numbers["links"]
-        links = _ranges(np.cumsum(lengths) - lengths, lengths, kept)
-        self._counts = _column(np.frombuffer(self._counts).reshape(-1, len(HALF_LIVES_DAYS))[kept], "d")
-        self._earlier = _column(np.frombuffer(self._earlier, np.int32)[links], "i")
-        self._weights = _column(np.frombuffer(self._weights, np.int64)[links], "q")
-        self._numbers = _column(np.frombuffer(self._numbers, np.int64).reshape(-1, len(_NUMBERS))[kept], "q")
-        self._raw = [self._raw[at] for at in kept.tolist()]
-
-    def _shares(self, rows: Array, partitions: Array, size: int) -> Ragged:
-        """Puts the encoded shares of each row together without decoding them, as `pack` of a dictionary would."""
-        raw, owners = self._raw, partitions.tolist()
-        counts = np.bincount(rows, minlength=size)
-        each = np.fromiter(map(len, raw), np.int64, len(raw)) - 1 + np.where(partitions < SMALL, 1, 5)
-        lengths = np.bincount(rows, each, size).astype(np.int64) + np.where(counts < SHORT, 2, 4) * (counts > 0)
+    def _shares(self, read: ReadShares, order: Array, size: int) -> RowsOfShares:
+        """Puts the encoded shares one after another, by row and partition."""
+        raw, places = self._raw, order.tolist()
+        lengths = np.fromiter(map(len, raw), np.int64, len(raw))[order]
         block = mmap(-1, int(lengths.sum())) if raw else b""
-        start = end = 0
-        for count, length in zip(counts.tolist(), lengths.tolist(), strict=True):
-            if count:
-                chosen = slice(start, start + count)
-                block[end : end + length] = _row(owners[chosen], raw[chosen])  # type: ignore[index]
-                raw[chosen] = [b""] * count  # each goes as it is copied: together they are most of the memory
-                start, end = start + count, end + length
-        return Ragged(lengths, block)
+        end = 0
+        for at in range(0, len(places), WAITING):
+            chosen = places[at : at + WAITING]
+            piece = b"".join([raw[one] for one in chosen])
+            block[end : end + len(piece)] = piece  # type: ignore[index]
+            end += len(piece)
+            for one in chosen:
+                raw[one] = b""  # each goes as it is copied: together they are most of the memory
+        counts = np.bincount(read.rows, minlength=size)
+        return RowsOfShares(counts, read.partitions[order], Ragged(lengths, block))
 
 
-def linked(source: Array, target: Array, weights: Array, size: int) -> Ragged:
-    """Returns where each row leads to, weights of equal links added up, encoded as `LinkTable` reads them."""
-    counts = np.bincount(source, minlength=size)
-    cuts = np.searchsorted(np.cumsum(counts), np.arange(LINKS_AT_ONCE, len(source), LINKS_AT_ONCE), "right")
-    lengths, blocks = [], []
-    for start, end in itertools.pairwise([0, *np.unique(cuts).tolist(), size]):
-        within = (source >= start) & (source < end)
-        some = _linked(source[within] - start, target[within], weights[within], end - start)
-        lengths.append(some[0])
-        blocks.append(some[1])
-    return Ragged(np.concatenate(lengths), b"".join(blocks))
+def _reached(partitions: Array, positions: Array) -> dict[int, int]:
+    return {one: int(positions[partitions == one].max(initial=-1)) for one in np.unique(partitions).tolist()}
 
 
-def _linked(source: Array, target: Array, weights: Array, size: int) -> tuple[Array, bytes]:
-    order = _order(source, target)
-    source, target, weights = source[order], target[order], weights[order]
-    new = np.ones(len(source), np.bool_)
-    new[1:] = (source[1:] != source[:-1]) | (target[1:] != target[:-1])
-    first = np.flatnonzero(new)
-    sums = np.add.reduceat(weights, first) if len(first) else weights
-    source, target = source[first][sums > 0], target[first][sums > 0]
-    pairs = np.stack([target, np.minimum(sums[sums > 0], HIGHEST)], axis=1).astype("<i4")
-    return PAIR * np.bincount(source, minlength=size), pairs.tobytes()
+def logs_of(numbers: Array) -> Array:
+    """Returns log2 of the counts of some shares, (N, H + S), all at one common, arbitrary moment."""
+    with np.errstate(divide="ignore"):
+        logs: Array = np.log2(numbers["counts"]) + (numbers["as_of_ms"] / DAY_MS)[:, None] / HALF_LIVES_DAYS
+    return logs
 
 
-def _order(first: Array, second: Array) -> Array:
-    """Returns the order by two columns of numbers >= 0, equal pairs as they came.
+def _order(*columns: Array) -> Array:
+    """Returns the order by columns of numbers >= 0, the first counts most; equal ones as they came.
 
-    Where both and the place fit one number, such numbers are sorted, which NumPy does several times faster.
+    Sixteen bits at a time: numbers of that size NumPy sorts by counting them, several times faster than wider ones.
     """
-    bits, places = int(second.max(initial=0)).bit_length(), len(first).bit_length()
-    if int(first.max(initial=0)).bit_length() + bits + places >= 64:
-        return np.lexsort((second, first))
-    keys = first.astype(np.int64) << (bits + places)
-    keys |= second.astype(np.int64) << places
-    keys |= np.arange(len(keys))
-    keys.sort()
-    keys &= (1 << places) - 1
-    return keys
+    order = np.arange(len(columns[0]))
+    for column in reversed(columns):
+        for shift in range(0, int(column.max(initial=0)).bit_length(), 16):
+            digits = (column >> shift).astype(np.uint16)
+            order = order[np.argsort(digits[order], kind="stable")]
+    return order
 
 
-def _row(partitions: list[int], raw: list[bytes]) -> bytes:
-    count = len(partitions)
-    head = bytes([0x80 | count]) if count < SHORT else b"\xde" + count.to_bytes(2, "big")
-    pairs = (_number(one) + share[1:] for one, share in zip(partitions, raw, strict=True))
-    return raw[0][:1] + head + b"".join(pairs)
-
-
-def _number(value: int) -> bytes:
-    return bytes([value]) if value < SMALL else b"\xce" + value.to_bytes(4, "big")
-
-
-def _ranges(starts: Array, lengths: Array, chosen: Array) -> Array:
-    """Returns the numbers of all ranges that are chosen, one range after another."""
-    counts = lengths[chosen]
-    before = np.cumsum(counts) - counts
-    return np.repeat(starts[chosen] - before, counts) + np.arange(counts.sum())
-
-
-def _column(values: Array, code: str) -> "array[Any]":
-    column: array[Any] = array(code)
-    column.frombytes(np.ascontiguousarray(values).tobytes())
-    return column
+def _again(read: ReadShares, order: Array) -> Array:
+    """Says of each but the last, in an order by row and partition, whether the next is of the same."""
+    row, partition = read.rows[order], read.partitions[order]
+    same: Array = (row[1:] == row[:-1]) & (partition[1:] == partition[:-1])
+    return same

@@ -4,7 +4,6 @@ The follower feeds it from Kafka, the backtest from files; the request path read
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Protocol
@@ -24,7 +23,8 @@ from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import ItemEmbedding
 from learning.ranker import Ranker
 from learning.sequence.inference import SequenceEncoder
-from learning.signals import ItemSignals, pulling_types
+from learning.signals import pulling_types
+from learning.signals_record import read_share
 from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
@@ -32,11 +32,10 @@ from serving.columns import Column, Columns
 from serving.models import Loader, Models
 from serving.new_items import NewItems
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
+from serving.refused import refused
 from serving.sequence_space import SequenceSpace
 from serving.side_effects.click_through import ClickThrough
 from tracing import Span, Tracer, parents_of
-
-log = logging.getLogger(__name__)
 
 FOLLOWED = (ITEMS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES, MODELS)
 """The topics that a replica follows."""
@@ -69,7 +68,6 @@ class ReadModel:
         watcher: is told of changed profiles once the replica is live; None for nobody.
         tracer: goes on with the traces that records come with; None for nobody.
         click_through: counts what is chosen of what was shown; told of profiles as well.
-        learned_to: highest offset whose signals are applied, of each partition of `interactions`.
         settings: the replica's settings.
         types, pulling: the interaction types by name, and the names of those that choose their item.
     """
@@ -108,6 +106,21 @@ class ReadModel:
             settings.topic(MODELS): self._apply_model,
         }
 
+    @property
+    def learned_to(self) -> dict[int, int]:
+        """See `Behaviour.learned_to`."""
+        return self.behaviour.learned_to
+
+    def begin_loading(self) -> None:
+        """What is applied from now on is only put down, as far as that is quicker, until `settle`."""
+        self.catalogue.begin_loading()
+        self.behaviour.begin_loading()
+
+    def settle(self) -> None:
+        """Makes what was put down since `begin_loading` part of what is held; nothing may be applied meanwhile."""
+        self.behaviour.settle()
+        self.catalogue.settle()
+
     def apply(self, records: Sequence[Record]) -> None:
         """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
         tracer = self.tracer if self.live else None  # what is read again at a start happened long ago
@@ -123,8 +136,7 @@ class ReadModel:
         try:
             self._appliers[record.topic]((record.key or b"").decode(), record)
         except (EventError, UnicodeDecodeError) as error:
-            metrics.refused_records.labels(record.topic).inc()
-            log.warning("%s/%d@%d: %s", record.topic, record.partition, record.offset, error)
+            refused(record, error)
             return str(error)
         return None
 
@@ -137,10 +149,9 @@ class ReadModel:
         self.catalogue.put_embedding(key, None if record.value is None else unpack(record.value, ItemEmbedding))
 
     def _apply_signals(self, key: str, record: Record) -> None:
-        share = None if record.value is None else unpack(record.value, ItemSignals)
-        self.behaviour.put(key, record.partition, share, record.value)
-        if share is not None:
-            self.learned_to[record.partition] = max(share.position, self.learned_to.get(record.partition, -1))
+        if not self.behaviour.put_down(key, record):
+            share = None if record.value is None else read_share(record.value)
+            self.behaviour.put(key, record.partition, share, record.value)
 
     def _apply_profile(self, key: str, record: Record) -> None:
         watcher = self.watcher if self.live else None
@@ -159,7 +170,7 @@ class ReadModel:
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs beside the index, step by step; nothing may be applied in between."""
-        facts = Facts(self.catalogue.model_version, self.catalogue.other_versions, self.learned_to)
+        facts = Facts(self.catalogue.model_version, self.catalogue.other_versions, self.behaviour.learned_to)
         yield "facts", [msgspec.json.encode(facts)]
         for part in (self.catalogue, self.behaviour, self.profiles, self.models):
             yield from part.columns()
@@ -178,9 +189,10 @@ class ReadModel:
         catalogue = Catalogue(index, facts.model_version)
         catalogue.other_versions = facts.other_versions
         behaviour = Behaviour(catalogue)
+        behaviour.learned_to = facts.learned_to
         await asyncio.to_thread(catalogue.restore, columns)
         await asyncio.to_thread(behaviour.restore, columns)
-        self._take(catalogue, behaviour, facts.learned_to)
+        self._take(catalogue, behaviour)
         await asyncio.to_thread(self.profiles.restore, columns)
         await asyncio.to_thread(self.models.restore, columns)
 
@@ -191,13 +203,10 @@ class ReadModel:
         self.models.clear()
         self.live = False
 
-    def _take(
-        self, catalogue: Catalogue, behaviour: Behaviour | None = None, learned_to: dict[int, int] | None = None
-    ) -> None:
+    def _take(self, catalogue: Catalogue, behaviour: Behaviour | None = None) -> None:
         """Swaps all that is by row at once, so that no request sees rows of two catalogues."""
         self.catalogue, self.behaviour = catalogue, behaviour or Behaviour(catalogue)
         self.new_items = NewItems(catalogue, self.behaviour, self.settings.fresh_days)
-        self.learned_to = learned_to or {}
 
     def without(self, parts: Collection[str]) -> "ReadModel":
         """Returns a view that answers without some parts: it shares all that is held, and is to be read only.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.codecs import FORMAT, pack, unpack
-from learning.signals import ItemSignals
+from learning.signals_record import WrittenShare, read_share
 from serving.columns import NOTHING, Ragged
 from serving.links import AT_MOST
 
@@ -18,15 +18,13 @@ class Share(msgspec.Struct, frozen=True, gc=False):
     """What a replica adds up of a partition's share, and the share as it was written.
 
     Attributes:
-        counts: by half life, then by stage.
+        position, numbers: see `WrittenShare`.
         earlier, weights: (L,) int32, the rows of the predecessors, each once, and their weights.
         named: a hash of the predecessors' ids.
     """
 
     position: int = -1
-    first_ms: int = 0
-    as_of_ms: int = 0
-    counts: Sequence[float] = ()
+    numbers: bytes = b""
     earlier: NDArray[np.int32] = _NO_LINKS
     weights: NDArray[np.int32] = _NO_LINKS
     named: int = 0
@@ -34,39 +32,63 @@ class Share(msgspec.Struct, frozen=True, gc=False):
 
 
 NO_SHARE = Share()
+SHORT, SMALL = 16, 128
+"""MessagePack's one-byte forms: of maps with fewer entries, and of numbers below."""
+
 RowShares = dict[int, Share]
 """By partition; never changed in place."""
 
 
 def share_of(
-    signals: ItemSignals, raw: bytes, rows_of: Callable[[Sequence[str]], list[int]], before: Share = NO_SHARE
+    written: WrittenShare, raw: bytes, rows_of: Callable[[Sequence[str]], list[int]], before: Share = NO_SHARE
 ) -> Share:
-    """Returns the share that signals are, given encoded as well.
+    """Returns the share that is written so, given encoded as well.
 
     A worker puts new predecessors behind those of the share before, so most mostly come first again: to compare their
     ids all at once takes a tenth of the time that looking each up does.
     """
-    ids, known = [*signals.before], len(before.earlier)
+    ids, known = [*written.before], len(before.earlier)
     if known and hash(tuple(ids[:known])) == before.named:
         earlier = np.concatenate([before.earlier, np.array(rows_of(ids[known:]), np.int32)])
     else:
         earlier = np.array(rows_of(ids), np.int32)
     return Share(
-        signals.position,
-        signals.first_ms,
-        signals.as_of_ms,
-        signals.counts + signals.stages,
+        written.position,
+        written.numbers,
         earlier,
-        np.minimum(np.fromiter(signals.before.values(), np.int64, len(ids)), AT_MOST).astype(np.int32),
+        np.minimum(np.fromiter(written.before.values(), np.int64, len(ids)), AT_MOST).astype(np.int32),
         hash(tuple(ids)),
         raw,
     )
 
 
+class RowsOfShares:
+    """The shares of each row as a snapshot holds them, put together from single ones when they are asked for."""
+
+    def __init__(self, counts: NDArray[np.int64], partitions: NDArray[np.int64], shares: Ragged) -> None:
+        """Takes how many each row has, and of all, row by row, the partitions and the encoded shares."""
+        self._ends = np.cumsum(counts)
+        self._partitions = partitions
+        self._shares = shares
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, row: int) -> bytes:
+        """Returns what `pack` makes of the shares of a row by partition; nothing for none."""
+        places = range(self._ends[row - 1] if row else 0, self._ends[row])
+        if not places:
+            return b""
+        count = len(places)
+        head = bytes([0x80 | count]) if count < SHORT else b"\xde" + count.to_bytes(2, "big")
+        pairs = [_number(int(self._partitions[one])) + self._shares[one][len(FORMAT) :] for one in places]
+        return FORMAT + head + b"".join(pairs)
+
+
 class Shares:
     """Shares by row and partition. What a snapshot brought stays encoded until it is asked for."""
 
-    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], saved: Ragged = NOTHING) -> None:
+    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], saved: Ragged | RowsOfShares = NOTHING) -> None:
         """Takes what gives the rows of ids, and what a snapshot brought."""
         self._rows_of = rows_of
         self._saved = saved
@@ -80,7 +102,7 @@ class Shares:
         return held
 
     def encoded(self, row: int) -> dict[int, bytes]:
-        """Returns the same as they were written: each an `ItemSignals`."""
+        """Returns the same as they were written: each a `WrittenShare`."""
         held = self._rows.get(row)
         if held is not None:
             return {one: share.raw for one, share in held.items()}
@@ -109,5 +131,8 @@ class Shares:
         return encoded
 
     def _decoded(self, raw: bytes) -> Share:
-        signals = unpack(raw, ItemSignals)
-        return share_of(signals, raw, self._rows_of)
+        return share_of(read_share(raw), raw, self._rows_of)
+
+
+def _number(value: int) -> bytes:
+    return bytes([value]) if value < SMALL else b"\xce" + value.to_bytes(4, "big")

@@ -13,7 +13,6 @@ from typing import Any
 import msgspec
 
 from domain.clock import system_clock
-from domain.codecs import pack
 from domain.interactions import Interaction
 from domain.items import Item
 from domain.log_reader import Headers, Record
@@ -21,6 +20,7 @@ from domain.settings import StreamSettings
 from domain.topics import DEAD_LETTERS, INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.encoder import TextEncoder
 from embeddings.item_embedding import text_hash
+from learning.signals_record import pack_share
 from stream import metrics
 from stream.batch_spans import NO_SPANS, BatchSpans
 from stream.dead_letters import DeadLetterGuard, Refused, TooManyDeadLetters, dead_letter
@@ -73,7 +73,7 @@ class Agents:
         state.read_to = records[-1].offset
         signals = self._settings.topic(ITEM_SIGNALS)
         forwarded = [self._sent_again(record.headers, _key(record), one) for record, one in outcome.forwarded]
-        shares = [Write(signals, item.encode(), pack(one), partition) for item, one in outcome.signals.items()]
+        shares = [Write(signals, item.encode(), pack_share(one), partition) for item, one in outcome.signals.items()]
         await self._put(records, outcome.refused, [*forwarded, *shares], outcome.profiles, spans)
         for (kind, became), count in outcome.counted.items():
             metrics.interactions.labels(kind, became).inc(count)

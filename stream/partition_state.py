@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from domain.codecs import unpack
 from domain.profile import EMPTY, Profile
 from learning.signals import ItemSignals
+from learning.signals_record import unpack_share
 from stream.profile_draft import Draft, Pulling
 
 HOT_USERS = 1_000
@@ -70,7 +71,7 @@ class PartitionState:
         if raw is None:
             self.signals.pop(item_id, None)
             return True
-        signals = unpack(raw, ItemSignals)
+        signals = unpack_share(raw)
         held = self.signals.get(item_id)
         taken = held is None or signals.position >= held.position
         if taken:

@@ -10,12 +10,13 @@ from time import perf_counter
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from domain.codecs import pack, unpack
+from domain.codecs import unpack
 from domain.errors import EventError
 from domain.log_reader import Record, read_to_end
 from domain.settings import KafkaSettings, StreamSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
 from embeddings.item_embedding import ItemEmbedding
+from learning.signals_record import pack_share
 from stream.lineage import check_behaviour, check_embeddings
 from stream.outbox import Effects, Outbox, Write
 from stream.partition_state import PartitionState
@@ -63,7 +64,7 @@ async def restore_partition(settings: StreamSettings, partition: int, outbox: Ou
 
 def _held(settings: KafkaSettings, state: PartitionState, partition: int, topic: str, key: str) -> Write:
     is_profile = topic == settings.topic(USER_PROFILES)
-    return Write(topic, key.encode(), state.profiles[key] if is_profile else pack(state.signals[key]), partition)
+    return Write(topic, key.encode(), state.profiles[key] if is_profile else pack_share(state.signals[key]), partition)
 
 
 async def read_profiles(settings: KafkaSettings, partition: int) -> PartitionState:

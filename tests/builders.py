@@ -12,6 +12,7 @@ from domain.profile import Touch
 from domain.settings import ServingSettings
 from embeddings.encoder import TextEncoder
 from embeddings.item_embedding import from_vector
+from learning.signals_record import pack_share
 from serving.replica import Replica, build_replica
 from stream.partition_state import PartitionState
 from stream.profile_updates import Outcome, Rules, apply_interactions
@@ -77,7 +78,7 @@ class Deployment:
 def derived_records(outcome: Outcome, topics: Mapping[str, str] | None = None) -> list[LogRecord]:
     """What the worker would write for an outcome, signals first."""
     signals = [
-        LogRecord("item-signals", 0, at, 0, item.encode(), pack(one))
+        LogRecord("item-signals", 0, at, 0, item.encode(), pack_share(one))
         for at, (item, one) in enumerate(outcome.signals.items())
     ]
     profiles = [

@@ -15,6 +15,7 @@ from domain.settings import ServingSettings
 from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
+from learning.signals_record import pack_share
 from serving.features import NAMES
 from serving.pipeline import Slate, recommend
 from serving.query import Query, stored_query
@@ -56,7 +57,7 @@ class World:
         self.offset += len(records)
         outcome = apply_interactions(self._state, records, self._rules)
         for item_id, share in outcome.signals.items():
-            self._apply(ITEM_SIGNALS, item_id, pack(share), 0)
+            self._apply(ITEM_SIGNALS, item_id, pack_share(share), 0)
         for user_id, profile in outcome.profiles.items():
             self._apply(USER_PROFILES, user_id, profile, 0)
 

@@ -24,6 +24,7 @@ from embeddings.exact_index import ExactIndex
 from freshet import Emitter
 from freshet.producer import Producer
 from learning.signals import ItemSignals
+from learning.signals_record import pack_share
 from serving import follower
 from serving.follower import Follower
 from serving.read_model import ReadModel, summary
@@ -158,7 +159,7 @@ def test_a_profile_does_not_wait_for_the_signals_that_came_before_it(
     producer, model = Producer(settings, 0, None), replica.model
     before = {f"earlier-{n}": 100 for n in range(400)}  # a millisecond of work each
     for n in range(count):
-        producer.send(settings.topic(ITEM_SIGNALS), f"i{n}", pack(ItemSignals(n, before=before)))
+        producer.send(settings.topic(ITEM_SIGNALS), f"i{n}", pack_share(ItemSignals(n, before=before)))
     producer.send(settings.topic(USER_PROFILES), "ann", pack(Profile((), 1)))
     producer.close(30)
     until(lambda: model.profiles.get("ann") is not None)

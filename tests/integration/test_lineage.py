@@ -14,6 +14,7 @@ from domain.errors import TopicError
 from domain.profile import Profile
 from domain.settings import StreamSettings, load_settings
 from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, STREAM_GROUP, USER_PROFILES
+from learning.signals_record import pack_share
 from stream.membership import Membership
 from stream.outbox import Outbox
 from stream.partition_state import PartitionState
@@ -50,7 +51,7 @@ class Partition:
         state = PartitionState()
         log = [one for one in read_topic(self.settings, INTERACTIONS) if one.partition == 0]
         outcome = apply_interactions(state, log, Rules(self.settings.all_interaction_types(), 200))
-        self.put(ITEM_SIGNALS, *[(item, pack(one)) for item, one in outcome.signals.items()])
+        self.put(ITEM_SIGNALS, *[(item, pack_share(one)) for item, one in outcome.signals.items()])
         self.put(USER_PROFILES, *outcome.profiles.items())
         self.read_to(INTERACTIONS, len(log))
         return state

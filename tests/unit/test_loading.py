@@ -13,6 +13,7 @@ from domain.topics import ITEM_SIGNALS
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
+from learning.signals_record import pack_share
 from serving.links import changes_of, summed
 from serving.read_model import ReadModel
 from serving.state_hash import state_hashes
@@ -30,10 +31,10 @@ def shares(count: int, seed: int = 1, partitions: Sequence[int] = PARTITIONS) ->
 def one_share(chance: np.random.Generator, partition: int, at: int) -> LogRecord:
     before = {f"i{chance.integers(ITEMS)}": int(chance.integers(1, 300)) for _ in range(chance.integers(0, 9))}
     counts = [float(one) for one in chance.random(len(POPULARITY_HALF_LIVES_DAYS)) * 5]
-    stages = [float(one) for one in chance.integers(0, 2, len(STAGES))]
+    stages = (chance.random(len(STAGES)) * chance.integers(0, 2, len(STAGES))).tolist()  # no ties among heads
     first = int(chance.integers(0, 50)) * DAY_MS
     share = ItemSignals(at + int(chance.integers(-30, 30)), first, first + 5 * DAY_MS, counts, stages, before)
-    return LogRecord("item-signals", partition, at, 0, f"i{chance.integers(ITEMS)}".encode(), pack(share))
+    return LogRecord("item-signals", partition, at, 0, f"i{chance.integers(ITEMS)}".encode(), pack_share(share))
 
 
 def new_model() -> ReadModel:
@@ -74,10 +75,10 @@ def same(one: ReadModel, other: ReadModel) -> bool:
     return told(one) == told(other) and state_hashes(one) == state_hashes(other)
 
 
-@pytest.mark.parametrize(("look_every", "at_once"), [(7, 20), (500_000, 4_000_000), (50, 1)])
-def test_what_is_loaded_is_what_is_added_one_by_one(monkeypatch, look_every, at_once):
+@pytest.mark.parametrize(("look_every", "waiting"), [(7, 20), (500_000, 4_000), (50, 1)])
+def test_what_is_loaded_is_what_is_added_one_by_one(monkeypatch, look_every, waiting):
     monkeypatch.setattr(loading, "LOOK_EVERY", look_every)
-    monkeypatch.setattr(loading, "LINKS_AT_ONCE", at_once)
+    monkeypatch.setattr(loading, "WAITING", waiting)
     records = shares(600)
     assert same(loaded(records), added_one_by_one(records))
 
@@ -103,7 +104,7 @@ def test_a_deletion_among_the_records_counts():
 
 def test_weights_beyond_all_measure_go_as_they_came():
     counts, stages = [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES)
-    share = pack(ItemSignals(1, 0, 0, counts, stages, {"a": 2**40}))
+    share = pack_share(ItemSignals(1, 0, 0, counts, stages, {"a": 2**40}))
     model = loaded([LogRecord("item-signals", one, 0, 0, b"b", share) for one in range(3)])
     model.apply([LogRecord("item-signals", one, 1, 0, b"b", None) for one in range(3)])
     assert not any(told(model)["b"][0])
@@ -149,6 +150,46 @@ def test_a_record_that_cannot_be_read_is_passed_over_while_loading():
     model.behaviour.settle()
     assert same(model, added_one_by_one(shares(20)))
     assert model.settings.topic(ITEM_SIGNALS) == "item-signals"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        {},
+        {"ä" * 128: 7, "日本" * 20: 1, "x" * 31: 2, "y" * 32: 3},
+        {"\U0001f40e" * 128: 5, "z": 1},  # 512 bytes
+        {"a": 0, "b": 127, "c": 128, "d": 255, "e": 256, "f": 65_535, "g": 65_536, "h": 2**27, "i": 2**32 - 1},
+        {"a": 2**32, "b": 2**53},
+        {f"i{number}": number for number in range(450)},
+    ],
+)
+def test_whatever_ids_and_weights_a_worker_writes_are_read_at_the_start(before):
+    counts, stages = [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES)
+    odd = [LogRecord("item-signals", 1, 99, 0, b"i2", pack_share(ItemSignals(99, 0, 0, counts, stages, before)))]
+    assert same(loaded([*shares(30), *odd, *shares(30, seed=2)]), added_one_by_one([*shares(30), *odd, *shares(30, 2)]))
+
+
+DAMAGED = pack_share(ItemSignals(9, before={"i1": 1, "i3": 300}))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *[DAMAGED[:length] for length in range(len(DAMAGED))],
+        DAMAGED + b"\x00",
+        DAMAGED[:-3] + b"\xff\x01\x2c",  # a negative weight
+        DAMAGED.replace(b"\xa2i3", b"\xa2\xff3"),  # an id that is no text
+        DAMAGED.replace(b"\xa2i3", b"\x92i3"),
+        DAMAGED.replace(b"\x82\xa2i1", b"\x83\xa2i1"),
+        DAMAGED.replace(b"\x82\xa2i1", b"\x81\xa2i1"),
+        DAMAGED.replace(b"\x82\xa2i1", b"\x92\xa2i1"),
+    ],
+)
+def test_a_damaged_share_among_others_is_passed_over_at_the_start_as_later(raw, caplog):
+    records = [*shares(10), LogRecord("item-signals", 1, 77, 0, b"i2", raw), *shares(10, seed=2)]
+    one = loaded(records)
+    assert caplog.text.count("item-signals/1@77") == 1
+    assert same(one, added_one_by_one(records)) and same(one, loaded([*shares(10), *shares(10, seed=2)]))
 
 
 def test_what_is_applied_together_adds_up_as_one_by_one():

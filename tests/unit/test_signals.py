@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from domain.clock import DAY_MS
-from domain.codecs import FORMAT, pack, unpack
+from domain.codecs import FORMAT, pack
 from domain.errors import MalformedEvent
 from domain.interactions import INTERACTION_TYPES
 from domain.profile import Touch
@@ -16,7 +16,6 @@ from learning.signals import (
     ONCE,
     POPULARITY_HALF_LIVES_DAYS,
     PREDECESSORS_KEPT,
-    SHAPE,
     STAGES,
     ItemSignals,
     learn,
@@ -24,6 +23,7 @@ from learning.signals import (
     pulling_types,
     stage_of,
 )
+from learning.signals_record import NUMBERS, SHAPE, pack_share, position_of, unpack_share, written
 from serving.behaviour import Behaviour
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.heads import KEPT
@@ -98,8 +98,8 @@ def test_which_predecessors_stay_is_told_by_weight_and_id_alone_and_a_restart_be
         before = dict(calm.before)
         learn(calm, [lesson])
         learn(restarted, [lesson])
-        restarted = unpack(pack(restarted), ItemSignals)
-        assert pack(restarted) == pack(calm)
+        restarted = unpack_share(pack_share(restarted))
+        assert pack_share(restarted) == pack_share(calm)
         sums = before | {one: before.get(one, 0) + weight for one, weight in zip(lesson[3], LAG_WEIGHTS, strict=True)}
         if len(sums) > PREDECESSORS_KEPT * 3 // 2:
             kept = sorted(sums, key=lambda one: (-sums[one], one))[:PREDECESSORS_KEPT]
@@ -122,6 +122,10 @@ def share(position: int, counts: float, before: dict[str, int], as_of_ms: int = 
     )
 
 
+def put(behaviour: Behaviour, item_id: str, partition: int, signals: ItemSignals) -> None:
+    behaviour.put(item_id, partition, written(signals))
+
+
 def links(behaviour: Behaviour, of: str, name: str) -> dict[str, int]:
     """What an item is linked with, by id: `of` is `successors` or `predecessors`."""
     catalogue, weights = behaviour._catalogue, {}
@@ -131,8 +135,8 @@ def links(behaviour: Behaviour, of: str, name: str) -> dict[str, int]:
 
 
 def test_the_shares_of_partitions_add_up_and_a_deleted_one_is_gone(behaviour):
-    behaviour.put("target", 0, share(1, 3, {"a": 200, "b": 100}))
-    behaviour.put("target", 1, share(1, 5, {"a": 50}))
+    put(behaviour, "target", 0, share(1, 3, {"a": 200, "b": 100}))
+    put(behaviour, "target", 1, share(1, 5, {"a": 50}))
     catalogue = behaviour._catalogue
     assert links(behaviour, "successors", "a") == {"target": 250}
     assert np.exp2(behaviour.popularity[:, catalogue.row("target")]) == pytest.approx(8)
@@ -143,7 +147,7 @@ def test_the_shares_of_partitions_add_up_and_a_deleted_one_is_gone(behaviour):
 
 
 def test_what_came_before_an_item_is_known_as_well_as_what_came_after(behaviour):
-    behaviour.put("target", 0, share(1, 3, {"a": 200}))
+    put(behaviour, "target", 0, share(1, 3, {"a": 200}))
     assert links(behaviour, "predecessors", "target") == {"a": 200}
 
 
@@ -157,7 +161,7 @@ def test_links_are_those_of_the_newest_share_whichever_predecessors_came_and_wen
             held = {one: held[one] for one in chance.permutation(list(held))[: chance.integers(0, 9)].tolist()}
         added = chance.choice(names, chance.integers(0, 6), replace=False).tolist()
         newest[partition] = held | {one: held.get(one, 0) + int(chance.integers(1, 100)) for one in added}
-        behaviour.put("target", partition, share(position, 1, newest[partition]))
+        put(behaviour, "target", partition, share(position, 1, newest[partition]))
         sums = {one: sum(some.get(one, 0) for some in newest.values()) for one in names}
         assert links(behaviour, "predecessors", "target") == {one: sum_ for one, sum_ in sums.items() if sum_}
     for one in names:
@@ -171,15 +175,37 @@ def test_popularity_is_counted_apart_by_the_length_of_the_history():
     assert [signals.stages[stage_of(history)] for history in (0, 1, 7, 100)] == [2, 1, 1, 0]
 
 
-def test_a_share_of_another_version_is_refused_with_what_to_do():
-    with pytest.raises(MalformedEvent, match="rebuild"):
-        unpack(FORMAT + msgspec.msgpack.encode([SHAPE, 1, 0, 0, [1.0], [1.0], {}]), ItemSignals)
+def test_a_share_comes_back_as_it_was_written_to_the_last_bit():
+    chance = np.random.default_rng(2)
+    counts, stages = chance.random(len(POPULARITY_HALF_LIVES_DAYS)).tolist(), chance.random(len(STAGES)).tolist()
+    before = {"a": 1, "b\u00e9 c": 2**53, "x" * 128: 0}
+    signals = ItemSignals(2**40, 1, 2**42, counts, stages, before)
+    assert unpack_share(pack_share(signals)) == signals
+    assert pack_share(signals) == pack(written(signals))
+    assert position_of(pack_share(signals)) == 2**40
+    assert unpack_share(pack_share(ItemSignals())) == ItemSignals()
 
 
-def test_a_share_from_before_weights_were_whole_is_refused_even_if_it_has_none():
-    counts, stages = [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES)
+@pytest.mark.parametrize(
+    "told",
+    [
+        [2, 1, 0, 0, [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES), {}],
+        [1, 0, 0, [1.0] * len(POPULARITY_HALF_LIVES_DAYS), [1.0] * len(STAGES), {}],
+        [SHAPE - 1, bytes(NUMBERS.itemsize), {}],
+        [SHAPE, bytes(NUMBERS.itemsize - 8), {}],
+        [SHAPE, bytes(NUMBERS.itemsize), {}, 1],
+    ],
+)
+def test_a_share_of_another_version_is_refused_with_what_to_do(told):
+    for read in (unpack_share, position_of):
+        with pytest.raises(MalformedEvent, match="rebuild"):
+            read(FORMAT + msgspec.msgpack.encode(told))
+
+
+@pytest.mark.parametrize("before", [{"a": -1}, {"a": 0.5}, {1: 1}, ["a"], None])
+def test_a_share_with_other_predecessors_than_weights_of_ids_is_refused(before):
     with pytest.raises(MalformedEvent):
-        unpack(FORMAT + msgspec.msgpack.encode([1, 0, 0, counts, stages, {}]), ItemSignals)
+        unpack_share(FORMAT + msgspec.msgpack.encode([SHAPE, bytes(NUMBERS.itemsize), before]))
 
 
 def test_the_most_popular_are_known_without_looking_at_all(behaviour):
@@ -187,7 +213,7 @@ def test_the_most_popular_are_known_without_looking_at_all(behaviour):
     for step in range(3000):
         name = f"i{chance.zipf(1.3) % 2000}"
         held = behaviour.shares(behaviour._catalogue.row(name)).get(0)
-        behaviour.put(name, 0, share(step, (held.counts[0] if held else 0) + 1, {}))
+        put(behaviour, name, 0, share(step, (held.counts[0] if held else 0) + 1, {}))
     popularity = behaviour.popularity[0, : len(behaviour._catalogue)]
     found = popularity[behaviour.heads(0, 100)[1]]
     assert found.tolist() == sorted(popularity, reverse=True)[:100]
@@ -195,9 +221,9 @@ def test_the_most_popular_are_known_without_looking_at_all(behaviour):
 
 def test_an_item_whose_share_is_taken_away_is_popular_no_more(behaviour):
     for at in range(2 * KEPT):
-        behaviour.put(f"i{at}", 0, share(1, 100 + at, {}))
-    behaviour.put("hot", 0, share(1, 1, {}))
-    behaviour.put("hot", 1, share(1, 1e6, {}))
+        put(behaviour, f"i{at}", 0, share(1, 100 + at, {}))
+    put(behaviour, "hot", 0, share(1, 1, {}))
+    put(behaviour, "hot", 1, share(1, 1e6, {}))
     hot = behaviour._catalogue.row("hot")
     assert behaviour.trending()[0] == hot
     behaviour.put("hot", 1, None)
@@ -205,21 +231,21 @@ def test_an_item_whose_share_is_taken_away_is_popular_no_more(behaviour):
 
 
 def test_an_older_share_never_replaces_a_newer(behaviour):
-    behaviour.put("target", 0, share(9, 3, {"a": 200}))
-    behaviour.put("target", 0, share(4, 1, {}))
+    put(behaviour, "target", 0, share(9, 3, {"a": 200}))
+    put(behaviour, "target", 0, share(4, 1, {}))
     assert links(behaviour, "successors", "a") == {"target": 200}
 
 
 def test_popularity_of_moments_decades_apart_is_compared_without_overflow(behaviour):
-    behaviour.put("old", 0, share(1, 1000, {}, as_of_ms=0))
-    behaviour.put("new", 0, share(1, 1, {}, as_of_ms=int(60 * 365 * DAY_MS)))
+    put(behaviour, "old", 0, share(1, 1000, {}, as_of_ms=0))
+    put(behaviour, "new", 0, share(1, 1, {}, as_of_ms=int(60 * 365 * DAY_MS)))
     old, new = (behaviour.popularity[0, behaviour._catalogue.row(one)] for one in ("old", "new"))
     assert np.isfinite([old, new]).all() and new > old
 
 
 def test_arrays_grow_with_the_catalogue_whatever_makes_it_grow(behaviour):
     catalogue = behaviour._catalogue
-    behaviour.put("touched", 0, share(1, 1, {}))
+    put(behaviour, "touched", 0, share(1, 1, {}))
     for number in range(FIRST_CAPACITY):
         catalogue.row(f"i{number}")
     assert np.isfinite(behaviour.popularity[0]).sum() == 1

@@ -134,10 +134,11 @@ def changes_of(world: World, start: int, end: int, settings: ServingSettings) ->
     """What a worker wrote for these clicks: a world that learned them and was asked what is in it."""
     from domain.codecs import pack
     from domain.topics import ITEM_SIGNALS
+    from learning.signals_record import pack_share
 
     model = world.model
     signals = [
-        (ITEM_SIGNALS, item_id, pack(share))
+        (ITEM_SIGNALS, item_id, pack_share(share))
         for item_id, row in model.catalogue.rows.items()
         for share in model.behaviour.shares(row).values()
     ]

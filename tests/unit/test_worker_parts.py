@@ -7,12 +7,12 @@ import msgspec
 import pytest
 
 import stream.membership
-from domain.codecs import pack
 from domain.errors import MalformedEvent
 from domain.items import Item
 from domain.log_reader import LogRecord
 from embeddings.item_embedding import text_hash
 from learning.signals import ItemSignals
+from learning.signals_record import pack_share
 from serving.backlog import Backlog
 from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
 from stream.item_embedder import needs_embedding, read_items
@@ -208,7 +208,7 @@ def test_of_several_values_of_a_key_the_newest_is_written_and_what_has_no_place_
 
 
 def shares(*told: tuple[bytes, int | None]) -> list[LogRecord]:
-    values = [None if position is None else pack(ItemSignals(position)) for _, position in told]
+    values = [None if position is None else pack_share(ItemSignals(position)) for _, position in told]
     return [LogRecord("item-signals", 0, at, 0, key, values[at]) for at, (key, _) in enumerate(told)]
 
 
