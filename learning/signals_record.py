@@ -28,10 +28,10 @@ goes on from what it reads here, and must come to what it would have come to und
 _numbers = Struct(f"<3q{COUNTS}d")
 _position = Struct("<q")
 _encode = msgspec.msgpack.Encoder().encode
-_BEGINNING = FORMAT + bytes([0x93, SHAPE, 0xC4, NUMBERS.itemsize])
+BEGINNING = FORMAT + bytes([0x93, SHAPE, 0xC4, NUMBERS.itemsize])
 """Of every share: three values, the first is the shape, the second so many bytes."""
 
-AT_NUMBERS = len(_BEGINNING)
+AT_NUMBERS = len(BEGINNING)
 """Where in an encoded share the numbers lie; the predecessors follow."""
 
 _OTHER_VERSION = "written by another version of Freshet; rebuild `item-signals` from `interactions`"
@@ -59,7 +59,7 @@ def written(signals: ItemSignals) -> WrittenShare:
 
 def pack_share(signals: ItemSignals) -> bytes:
     """Encodes a share for its topic: what `pack` makes of `written`, in two thirds of the time for a short one."""
-    return _BEGINNING + _numbers_of(signals) + _encode(signals.before)
+    return BEGINNING + _numbers_of(signals) + _encode(signals.before)
 
 
 def read_share(raw: bytes) -> WrittenShare:
@@ -71,7 +71,7 @@ def read_share(raw: bytes) -> WrittenShare:
     try:
         return unpack(raw, WrittenShare)
     except MalformedEvent:
-        if raw[:1] == FORMAT and not raw.startswith(_BEGINNING):
+        if raw[:1] == FORMAT and not raw.startswith(BEGINNING):
             raise MalformedEvent(_OTHER_VERSION) from None
         raise
 
@@ -86,9 +86,9 @@ def unpack_share(raw: bytes) -> ItemSignals:
 
 def position_of(raw: bytes) -> int:
     """Returns the position of a share and decodes nothing else; raises what `read_share` raises."""
-    if len(raw) < len(_BEGINNING) + NUMBERS.itemsize or not raw.startswith(_BEGINNING):
+    if len(raw) < len(BEGINNING) + NUMBERS.itemsize or not raw.startswith(BEGINNING):
         return read_share(raw).position
-    position: int = _position.unpack_from(raw, len(_BEGINNING))[0]
+    position: int = _position.unpack_from(raw, len(BEGINNING))[0]
     return position
 
 

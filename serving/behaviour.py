@@ -10,7 +10,7 @@ from domain.clock import DAY_MS
 from domain.codecs import pack
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
-from learning.signals_record import NUMBERS, WrittenShare, position_of, unpack_share
+from learning.signals_record import NUMBERS, WrittenShare, unpack_share
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
@@ -82,12 +82,10 @@ class Behaviour:
     def put_down(self, item_id: str, record: Record) -> bool:
         """Takes the record of a share if they are only put down now; says whether it did.
 
-        Raises:
-            MalformedEvent: as `position_of`. What else is wrong with it is told of later.
+        What is wrong with it is told of when it is read.
         """
         if self._loading is None or record.value is None:
             return False
-        position_of(record.value)
         self._loading.put(self._catalogue.row(item_id), record)
         return True
 

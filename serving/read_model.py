@@ -126,7 +126,10 @@ class ReadModel:
         tracer = self.tracer if self.live else None  # what is read again at a start happened long ago
         with self.catalogue.together(), self.behaviour.together():
             for record in records:
-                spans = _spans(tracer, record) if tracer is not None and record.headers else ()
+                if tracer is None or not record.headers:
+                    self._applied(record)
+                    continue
+                spans = _spans(tracer, record)
                 fault = self._applied(record)
                 for span in spans:
                     span.end(fault)

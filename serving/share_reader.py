@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from domain.errors import MalformedEvent
 from domain.log_reader import Record
-from learning.signals_record import AT_NUMBERS, NUMBERS, read_share
+from learning.signals_record import AT_NUMBERS, BEGINNING, NUMBERS, read_share
 from serving.id_table import IdTable
 from serving.links import AT_MOST
 from serving.taken_apart import PADDING, predecessors_in
@@ -71,8 +71,12 @@ class ShareReader:
 
     def _together(self, raw: Sequence[bytes]) -> tuple[Array, Array, Array] | None:
         """Returns the predecessors as `ReadShares` has them; None if any share is not as a worker writes it."""
+        if {one[:AT_NUMBERS] for one in raw} != {BEGINNING}:  # of another version, whatever the rest looks like
+            return None
         block = np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
         lengths = np.fromiter(map(len, raw), np.int64, len(raw))
+        if lengths.min() <= AT_PREDECESSORS:
+            return None
         ends = np.cumsum(lengths)
         found = predecessors_in(block, ends - lengths + AT_PREDECESSORS, ends)
         if found is None:

@@ -13,7 +13,7 @@ from domain.topics import ITEM_SIGNALS
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
-from learning.signals_record import pack_share
+from learning.signals_record import BEGINNING, pack_share
 from serving.links import changes_of, summed
 from serving.read_model import ReadModel
 from serving.state_hash import state_hashes
@@ -177,6 +177,7 @@ DAMAGED = pack_share(ItemSignals(9, before={"i1": 1, "i3": 300}))
     [
         *[DAMAGED[:length] for length in range(len(DAMAGED))],
         DAMAGED + b"\x00",
+        DAMAGED.replace(BEGINNING, BEGINNING[:2] + b"\x02" + BEGINNING[3:]),  # of another version
         DAMAGED[:-3] + b"\xff\x01\x2c",  # a negative weight
         DAMAGED.replace(b"\xa2i3", b"\xa2\xff3"),  # an id that is no text
         DAMAGED.replace(b"\xa2i3", b"\x92i3"),
