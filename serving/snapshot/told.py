@@ -3,6 +3,7 @@
 import msgspec
 
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
+from learning.signals_record import SHAPE
 from serving.read_model import ReadModel
 from serving.snapshot.place import Fault, Place
 
@@ -15,7 +16,7 @@ class Told(msgspec.Struct, frozen=True):
     Attributes:
         format: of the files.
         dimension, model_version: width of the text vectors, and which encoder made them.
-        signals: the constants that signals are kept by.
+        signals: the shape that shares are written in, and the constants that they are kept by.
         models: the active version of each model.
         place: how far it had read.
     """
@@ -30,7 +31,7 @@ class Told(msgspec.Struct, frozen=True):
 
 def told_of(model: ReadModel, place: Place) -> Told:
     """Returns what a snapshot of a read model says, taken at this place."""
-    signals = [float(one) for one in (*POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, *STAGES)]
+    signals = [float(one) for one in (SHAPE, *POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, *STAGES)]
     catalogue = model.catalogue
     return Told(FORMAT, catalogue.index.dimension, catalogue.model_version, signals, model.models.versions(), place)
 

@@ -20,6 +20,7 @@ from domain.settings import ServingSettings, load_settings
 from domain.topics import ITEM_EMBEDDINGS, ITEMS, USER_PROFILES
 from embeddings.faiss_index import FaissIndex
 from learning.ranker import Ranker
+from learning.signals_record import SHAPE
 from serving.features import NAMES
 from serving.pipeline import recommend
 from serving.query import stored_query
@@ -270,6 +271,10 @@ def test_another_format_and_another_shape_are_given_up(world: World, settings: S
     assert load(new_model(settings, version="v2"), settings) is None and discarded("settings") == before + 2
     manifest = Path(settings.snapshot_path) / files.MANIFEST
     told = json.loads(manifest.read_bytes())
+    assert told["told"]["signals"][0] == SHAPE
+    told["told"]["signals"][0] = SHAPE - 1  # its shares are as an earlier version wrote them
+    manifest.write_text(json.dumps(told))
+    assert load(new_model(settings), settings) is None and discarded("settings") == before + 3
     told["told"]["format"] = 99
     manifest.write_text(json.dumps(told))
     before = discarded("format")
