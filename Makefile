@@ -92,3 +92,4 @@ screenshots: $(STAMP) browser ## Take the README's pictures of the pages again; 
 
 clean: ## Remove what was made
 	rm -rf $(VENV) $(PEERS) bench/results *.egg-info .mypy_cache .ruff_cache .hypothesis
+	find . -name '*.nb[ic]' -delete

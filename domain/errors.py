@@ -5,6 +5,7 @@ FreshetError
 ├── EventError            an event, item or user record that cannot be used
 │   ├── MalformedEvent    not JSON, or a field is missing or out of bounds
 │   ├── UnknownEventType  `type` or `version` that this deployment does not know
+│   ├── OtherVersion      written by another version of Freshet, in a shape that this one does not read
 │   └── FutureEvent       `event_time` lies more than five minutes ahead of its arrival
 ├── EmbeddingError        the text encoder cannot be used
 │   ├── ModelUnavailable  the model's files cannot be found or read
@@ -39,6 +40,10 @@ class MalformedEvent(EventError):
     """Not JSON, or a field is missing, of the wrong type or out of bounds."""
 
     reason = "malformed"
+
+
+class OtherVersion(MalformedEvent):
+    """Written by a version of Freshet that meant another thing. Operator: do what the message says."""
 
 
 class UnknownEventType(EventError):
@@ -115,3 +120,9 @@ class ServingUnavailable(ServingError):
 
     def __str__(self) -> str:
         return self.detail
+
+
+def without_frames(error: EventError) -> EventError:
+    """Returns an error that may be kept: the frames it came through hold what was in hand there, a whole batch."""
+    error.__context__ = None
+    return error.with_traceback(None)

@@ -5,8 +5,9 @@ for what they compute. Where a request spends its time, one loop does it instead
 which takes a second each the first time; what comes of it is kept beside the source, or in the user's cache folder.
 
 A compiled function takes numbers and arrays of exactly the types that it names: C-contiguous, and never read-only. It
-looks at nothing but these and its own file: what was compiled is kept until that changes. Places are not checked
-against an array's end; NUMBA_BOUNDSCHECK=1 has them checked, for tests.
+looks at nothing but these and its own file: what was compiled is kept until that changes, and whenever this file or a
+NUMBA_ variable does, it is to be deleted (`make clean`). Places are not checked against an array's end; they are with
+NUMBA_BOUNDSCHECK=1 and a NUMBA_CACHE_DIR of its own, as tests have it.
 """
 
 from collections.abc import Callable
@@ -17,8 +18,8 @@ from numba import njit
 Loop = TypeVar("Loop", bound=Callable[..., Any])
 
 ORDER_IS_FREE = {"reassoc", "contract", "nsz", "arcp"}
-"""Sums may be added up in any order, or no loop over floats would use the processor's vectors. What is not finite stays
-so: nothing may be assumed of that, as features are checked for it."""
+"""Sums may be added up in any order, or no loop over floats would use the processor's vectors: on processors of another
+kind they may differ in the last bits. What is not finite stays so, as features are checked for it."""
 
 
 def compiled(arguments: str) -> Callable[[Loop], Loop]:

@@ -13,7 +13,7 @@ import numpy as np
 from msgspec import Meta
 
 from domain.codecs import FORMAT, unpack
-from domain.errors import MalformedEvent
+from domain.errors import MalformedEvent, OtherVersion
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 
 SHAPE = 3
@@ -66,13 +66,14 @@ def read_share(raw: bytes) -> WrittenShare:
     """Reads a share no further than it was taken apart for writing.
 
     Raises:
-        MalformedEvent: it is damaged, or of another version.
+        OtherVersion: it was written in another shape.
+        MalformedEvent: it is damaged.
     """
     try:
         return unpack(raw, WrittenShare)
     except MalformedEvent:
         if raw[:1] == FORMAT and not raw.startswith(BEGINNING):
-            raise MalformedEvent(_OTHER_VERSION) from None
+            raise OtherVersion(_OTHER_VERSION) from None
         raise
 
 
@@ -85,7 +86,11 @@ def unpack_share(raw: bytes) -> ItemSignals:
 
 
 def position_of(raw: bytes) -> int:
-    """Returns the position of a share and decodes nothing else; raises what `read_share` raises."""
+    """Returns the position of a share and decodes nothing else: what is wrong with its predecessors goes unnoticed.
+
+    Raises:
+        MalformedEvent: what begins otherwise than a share does, as `read_share`.
+    """
     if len(raw) < len(BEGINNING) + NUMBERS.itemsize or not raw.startswith(BEGINNING):
         return read_share(raw).position
     position: int = _position.unpack_from(raw, len(BEGINNING))[0]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from domain.errors import EventError
 from domain.log_reader import Record
-from learning.signals_record import position_of
+from learning.signals_record import position_of, read_share
 
 FULL = 5_000
 """So many records wait at most, some half a second of work, before reading stops until they are done."""
@@ -51,6 +51,6 @@ def _may_be_older(record: Record, before: Record) -> bool:
     if record.value is None or before.value is None:
         return False
     try:
-        return position_of(record.value) < position_of(before.value)
+        return read_share(record.value).position < position_of(before.value)
     except EventError:
         return True

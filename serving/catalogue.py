@@ -90,10 +90,11 @@ class Catalogue:
         """Returns the row of an id, giving it one if it has none."""
         row = self.rows.get(item_id)
         if row is None:
-            row = self.rows[item_id] = len(self.ids)
-            self.ids.append(item_id)
-            if row >= len(self.live):
+            row = len(self.ids)
+            if row >= len(self.live):  # before anybody can see the row: requests are answered while topics are read
                 self._grow(2 * len(self.live))
+            self.rows[item_id] = row
+            self.ids.append(item_id)
             self.tie[row] = crc32(item_id.encode())
         return row
 

@@ -50,6 +50,8 @@ class SequenceSpace:
 
     def scores(self, rows: NDArray[np.int64], user: NDArray[np.float32]) -> NDArray[np.float32]:
         """Returns (C,) float32: the inner products of these rows' vectors with a user's, (M,)."""
+        if rows.max(initial=-1) >= len(self._vectors):  # the loop would look behind the array
+            raise IndexError(f"row {rows.max()} of a catalogue that this space has not kept up with")
         found: NDArray[np.float32] = _products(self._vectors, rows, user)
         return found
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from domain.errors import MalformedEvent
 from domain.log_reader import Record
-from learning.signals_record import AT_NUMBERS, BEGINNING, NUMBERS, read_share
+from learning.signals_record import AT_NUMBERS, BEGINNING, NUMBERS, WrittenShare, read_share
 from serving.id_table import IdTable
 from serving.links import AT_MOST
 from serving.taken_apart import PADDING, predecessors_in
@@ -61,10 +61,11 @@ class ShareReader:
         raw = [one.value or b"" for one in records]
         found = self._together(raw) if raw else None
         if found is None:
-            readable, found = self._one_by_one(records)
-            records, rows = [records[at] for at in readable], [rows[at] for at in readable]
-            raw = [raw[at] for at in readable]
-        numbers = b"".join([one[AT_NUMBERS:AT_PREDECESSORS] for one in raw])
+            shares, found = self._one_by_one(records)
+            records, rows = [records[at] for at in shares], [rows[at] for at in shares]
+            raw, numbers = [raw[at] for at in shares], b"".join([one.numbers for one in shares.values()])
+        else:
+            numbers = b"".join([one[AT_NUMBERS:AT_PREDECESSORS] for one in raw])
         partitions = [one.partition for one in records]
         columns = np.array(rows, np.int32), np.array(partitions, np.int32), np.frombuffer(numbers, NUMBERS)
         return ReadShares(*columns, *found), raw
@@ -95,19 +96,19 @@ class ShareReader:
             rows[new] = self._known.find(named[new])
         return found.shares, rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
 
-    def _one_by_one(self, records: Sequence[Record]) -> tuple[list[int], tuple[Array, Array, Array]]:
-        """Returns which records can be read, and their predecessors."""
-        readable, before = [], []
+    def _one_by_one(self, records: Sequence[Record]) -> tuple[dict[int, WrittenShare], tuple[Array, Array, Array]]:
+        """Returns those that can be read, by their places, and their predecessors."""
+        shares_at: dict[int, WrittenShare] = {}
         for at, record in enumerate(records):
             try:
-                before.append(read_share(record.value or b"").before)
-                readable.append(at)
+                shares_at[at] = read_share(record.value or b"")
             except MalformedEvent as error:
                 self._refuse(record, error)
+        before = [one.before for one in shares_at.values()]
         rows = self._rows_of([*chain.from_iterable(before)])
         weights = [min(one, AT_MOST) for one in chain.from_iterable(map(dict.values, before))]
         shares = np.repeat(np.arange(len(before), dtype=np.int32), [*map(len, before)])
-        return readable, (shares, np.array(rows, np.int32), np.array(weights, np.int32))
+        return shares_at, (shares, np.array(rows, np.int32), np.array(weights, np.int32))
 
 
 def joined(some: Sequence[ReadShares]) -> ReadShares:

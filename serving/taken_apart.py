@@ -20,7 +20,7 @@ MAP16, STR8, UINT8, UINT16, UINT32 = 0xDE, 0xD9, 0xCC, 0xCD, 0xCE
 """MessagePack's longer forms; the shorter ones have their length, or the number, in the same byte."""
 
 _KEY = np.uint64(hash("predecessors") & (2**64 - 1))
-"""Another in each process, so that nobody can choose ids that look alike."""
+"""Another in each process, so that ids that look alike are hard to choose."""
 
 _TIMES, _AGAIN = np.uint64(0x00000100000001B3), np.uint64(0x9E3779B97F4A7C15)
 
@@ -100,6 +100,7 @@ def _take_apart(  # noqa: PLR0911, PLR0912, PLR0913, PLR0917, C901 - one loop ov
             mixed = key
             for byte in block[at : at + length]:
                 mixed = (mixed ^ np.uint64(byte)) * _TIMES
+                mixed ^= mixed >> np.uint64(32)  # or of the key only its lowest bits would matter
             mixed = (mixed ^ (mixed >> np.uint64(32))) * _AGAIN
             begins[found], lengths[found], hashes[found] = at, length, mixed ^ (mixed >> np.uint64(29))
             at += length

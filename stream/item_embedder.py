@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from domain.codecs import pack
-from domain.errors import EventError, MalformedEvent
+from domain.errors import EventError, MalformedEvent, without_frames
 from domain.items import Item, decode_item
 from domain.log_reader import Record
 from embeddings.encoder import TextEncoder
@@ -27,7 +27,7 @@ def read_items(records: Sequence[Record]) -> ItemBatch:
         try:
             item_id, item = _decoded(record)
         except EventError as error:
-            batch.refused.append((record, error))
+            batch.refused.append((record, without_frames(error)))
             continue
         batch.changed.pop(item_id, None)
         batch.deleted.discard(item_id)

@@ -9,7 +9,8 @@ from learning.signals_record import unpack_share
 from stream.profile_draft import Draft, Pulling
 
 HOT_USERS = 1_000
-"""Users whose draft stays between batches, some 50 kB each at most; others' profiles are split up again."""
+"""Users whose draft stays between batches, some 65 kB each at 200 interactions with usual ids; others' profiles are
+split up again."""
 
 
 @dataclass

@@ -11,7 +11,7 @@ from sys import intern
 
 import msgspec
 
-from domain.errors import EventError, MalformedEvent
+from domain.errors import EventError, MalformedEvent, without_frames
 from domain.interactions import Interaction, InteractionType, decode_interaction
 from domain.log_reader import Headers, Record
 from domain.profile import Insertion
@@ -88,7 +88,7 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
         try:
             interaction = _decoded(record, rules)
         except EventError as error:
-            outcome.refused.append((record, error))
+            outcome.refused.append((record, without_frames(error)))
             continue
         user_id, offset = interaction.user_id, record.offset
         draft = drafts.get(user_id) or state.draft(user_id, rules.pulling)

@@ -11,7 +11,7 @@ from time import perf_counter
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from domain.codecs import unpack
-from domain.errors import EventError
+from domain.errors import EventError, OtherVersion, TopicError
 from domain.log_reader import Record, read_to_end
 from domain.settings import KafkaSettings, StreamSettings
 from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, USER_PROFILES
@@ -41,7 +41,7 @@ async def restore_partition(settings: StreamSettings, partition: int, outbox: Ou
     keeps the last value of a key when it compacts.
 
     Raises:
-        TopicError: they belong to a log that is gone, or are gone themselves.
+        TopicError: they belong to a log that is gone, or are gone themselves; or another version of Freshet wrote them.
     """
     state = PartitionState()
     overwritten: Overwritten = set()
@@ -151,6 +151,8 @@ def _applier(
                 key = record.key.decode()
                 note = overwritten.discard if restorers[record.topic](key, record.value) else overwritten.add
                 note((record.topic, key))
+            except OtherVersion as error:  # to go on without it would be to forget it
+                raise TopicError(f"{record.topic}/{record.partition}@{record.offset}: {error}") from None
             except (EventError, UnicodeDecodeError):
                 log.exception("%s/%d@%d is not ours", record.topic, record.partition, record.offset)
 

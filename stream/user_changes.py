@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from domain.codecs import pack
-from domain.errors import EventError, MalformedEvent
+from domain.errors import EventError, MalformedEvent, without_frames
 from domain.interactions import Interaction
 from domain.log_reader import Record
 from domain.profile import Profile, Touch, forget
@@ -35,7 +35,7 @@ def apply_user_changes(state: PartitionState, records: Sequence[Record]) -> Chan
         try:
             change = _decoded(record)
         except EventError as error:
-            outcome.refused.append((record, error))
+            outcome.refused.append((record, without_frames(error)))
             continue
         profile = state.profile(change.user_id)
         if record.offset <= profile.changes_position:

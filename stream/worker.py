@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 
 COLLECT_AFTER = 200_000
 """Objects made and not yet gone at which the garbage collector looks at them; Python's own 700 are a moment's work
-here, where one fetch brings thousands of records. More than a batch makes, all of which goes with it: with 20,000 it
-looked in the midst of each, at what was all in use, a fourteenth of the processor time."""
+here, where one fetch brings thousands of records. More than a batch makes, and what it makes goes with it: with 20,000
+it looked in the midst of each, at what was all in use, a fourteenth of the processor time."""
 
 
 def work(settings: StreamSettings) -> None:

@@ -76,6 +76,9 @@ class ExposureLog:
         except BrokerUnavailable as error:
             log.warning("%d exposures were lost: %s", len(waiting), error)
             return len(waiting)
+        except Exception:  # or nobody would write those that come after
+            log.exception("%d exposures were lost", len(waiting))
+            return len(waiting)
         if lost:
             log.warning("%d exposures were lost: Kafka did not confirm them in time", lost)
         return lost

@@ -1,7 +1,9 @@
 """What a batch does to a partition: exact under redelivery, whatever was durable when the worker died."""
 
 import copy
+import gc
 import random
+import weakref
 
 import msgspec
 import pytest
@@ -12,6 +14,7 @@ from domain.interactions import INTERACTION_TYPES
 from domain.log_reader import LogRecord
 from domain.profile import Profile
 from learning.signals import LAG_DECAY, ONCE
+from stream.item_embedder import read_items
 from stream.partition_state import PartitionState
 from stream.profile_updates import MERGED_HEADER, Rules, apply_interactions, sent_on
 from stream.user_changes import apply_user_changes
@@ -209,3 +212,20 @@ def test_users_merged_in_a_circle_lose_no_event_and_send_none_on_for_ever(seed):
     state = run_to_its_end(changes, events)
     kept = {one.event_id for user in state.profiles for one in state.profile(user).touches}
     assert kept == {one.event_id for one in events}
+
+
+def test_what_a_batch_held_goes_with_it_whatever_of_it_was_refused():
+    bad = LogRecord("t", 0, 0, START_MS, b"a", b"no JSON")
+    gc.disable()
+    try:
+        for outcome in (
+            apply_interactions(PartitionState(), [bad], RULES),
+            apply_user_changes(PartitionState(), [bad]),
+            read_items([bad]),
+        ):
+            ((_, error),), held = outcome.refused, weakref.ref(outcome)
+            assert error.__traceback__ is None and error.__context__ is None
+        del outcome, error
+        assert held() is None
+    finally:
+        gc.enable()

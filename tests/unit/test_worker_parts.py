@@ -7,18 +7,20 @@ import msgspec
 import pytest
 
 import stream.membership
-from domain.errors import MalformedEvent
+from domain.errors import MalformedEvent, TopicError
 from domain.items import Item
 from domain.log_reader import LogRecord
 from embeddings.item_embedding import text_hash
 from learning.signals import ItemSignals
-from learning.signals_record import pack_share
+from learning.signals_record import BEGINNING, pack_share
 from serving.backlog import Backlog
 from stream.dead_letters import WATCHED, DeadLetterGuard, TooManyDeadLetters, dead_letter
 from stream.item_embedder import needs_embedding, read_items
 from stream.membership import Membership, NoMember
 from stream.outbox import Write, _by_place
 from stream.owned_partitions import OwnedPartitions
+from stream.partition_state import PartitionState
+from stream.restore import _applier
 
 
 def item_record(offset: int, item_id: str, item: Item | None, key: str | None = None) -> LogRecord:
@@ -229,3 +231,19 @@ def test_a_late_write_of_a_worker_that_lost_its_partitions_takes_no_newer_values
     assert [one.offset for one in newest_of_each(records)] == [1, 2]
     damaged = [*records[:2], LogRecord("item-signals", 0, 2, 0, b"a", b"\xff")]
     assert [one.offset for one in newest_of_each(damaged)] == [1, 2]
+
+
+def test_a_damaged_share_takes_no_good_ones_place():
+    good, later = shares((b"i", 5), (b"i", 9))
+    damaged = LogRecord(later.topic, later.partition, later.offset, 0, later.key, later.value + b"\x00")
+    assert newest_of_each([good, damaged]) == [good, damaged]
+
+
+def test_a_worker_does_not_go_on_without_the_shares_that_another_version_wrote():
+    (share,) = shares((b"i", 5))
+    other = share.value.replace(BEGINNING, BEGINNING[:2] + b"\x02" + BEGINNING[3:])
+    overwritten: set[tuple[str, str]] = set()
+    apply = _applier({share.topic: PartitionState().restore_signals}, overwritten, lambda: None)
+    apply([share])
+    with pytest.raises(TopicError, match="rebuild `item-signals`"):
+        apply([LogRecord(share.topic, 0, 6, 0, b"i", other)])
