@@ -21,7 +21,7 @@ install: $(STAMP) ## Make the virtual environment in .venv
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Freshet needs Python 3.11 or newer, this is %s" % sys.version.split()[0])'
-	@echo "Making $(VENV): about 1.5 GB, a few minutes the first time."
+	@echo "Making $(VENV): about 2.2 GB, a few minutes the first time."
 	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: apt-get install python3-venv"; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[server,traces,dev]'
 	@echo "Compiling the loops of the request path: some seconds." && $(BIN)/python -c 'import serving.pipeline'

@@ -4,8 +4,8 @@ FreshetError
 ├── ConfigError           a setting is missing, wrong or unsafe; the message names it and the remedy
 ├── EventError            an event, item or user record that cannot be used
 │   ├── MalformedEvent    not JSON, or a field is missing or out of bounds
+│   │   └── OtherVersion  written by another version of Freshet, in a shape that this one does not read
 │   ├── UnknownEventType  `type` or `version` that this deployment does not know
-│   ├── OtherVersion      written by another version of Freshet, in a shape that this one does not read
 │   └── FutureEvent       `event_time` lies more than five minutes ahead of its arrival
 ├── EmbeddingError        the text encoder cannot be used
 │   ├── ModelUnavailable  the model's files cannot be found or read

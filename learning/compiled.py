@@ -2,7 +2,8 @@
 
 NumPy calls on some thousand candidates cost as much for being called, and for writing down what lies between them, as
 for what they compute. Where a request spends its time, one loop does it instead: compiled when its module is imported,
-which takes a second each the first time; what comes of it is kept beside the source, or in the user's cache folder.
+which takes some six seconds for all the first time; what comes of it is kept beside the source, or in the user's cache
+folder.
 
 A compiled function takes numbers and arrays of exactly the types that it names: C-contiguous, and never read-only. It
 looks at nothing but these and its own file: what was compiled is kept until that changes, and whenever this file or a

@@ -65,7 +65,10 @@ def interests(vectors: NDArray[np.float32], weights: NDArray[np.float32]) -> NDA
 def _grouped(
     vectors: NDArray[np.float32], weights: NDArray[np.float32], liked: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Returns the sums of each group's vectors, and of the weights of those that joined it, of which come first."""
+    """Returns the sum of each group's vectors, and of the weights that joined it.
+
+    The first `liked` vectors join groups, those after them are taken away.
+    """
     sums, loads, count = np.zeros((MAX_INTERESTS, vectors.shape[1]), np.float32), np.zeros(MAX_INTERESTS, np.float32), 0
     for at in range(len(vectors)):
         best, highest = -1, np.float32(-np.inf)

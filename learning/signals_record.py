@@ -72,9 +72,15 @@ def read_share(raw: bytes) -> WrittenShare:
     try:
         return unpack(raw, WrittenShare)
     except MalformedEvent:
-        if raw[:1] == FORMAT and not raw.startswith(BEGINNING):
+        if _is_of_another_version(raw):
             raise OtherVersion(_OTHER_VERSION) from None
         raise
+
+
+def _is_of_another_version(raw: bytes) -> bool:
+    """Whether it begins as shares of all versions do, a short array and its small number, and yet not as ours."""
+    is_share = raw[:1] == FORMAT and len(raw) > 2 and raw[1] >> 4 == 0x9 and raw[2] < 0x80
+    return is_share and not raw.startswith(BEGINNING)
 
 
 def unpack_share(raw: bytes) -> ItemSignals:

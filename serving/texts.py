@@ -47,9 +47,9 @@ class Texts:
 
     def grow(self, capacity: int) -> None:
         """Makes room for so many rows."""
-        codes, scales = self.codes, self.scales
-        self.__init__(codes.shape[1], capacity)  # type: ignore[misc]
-        self.codes[: len(codes)], self.scales[: len(scales)] = codes, scales
+        codes, scales = np.zeros((capacity, self.codes.shape[1]), np.int8), np.zeros(capacity, np.float32)
+        codes[: len(self.codes)], scales[: len(self.scales)] = self.codes, self.scales
+        self.codes, self.scales = codes, scales
 
     def means(self, rows: Rows, weights: Floats) -> tuple[Floats, Floats]:
         """Returns the mean of the texts of (C,) rows and their sum, each (C,) weight times its text: (D,) both."""

@@ -247,3 +247,5 @@ def test_a_worker_does_not_go_on_without_the_shares_that_another_version_wrote()
     apply([share])
     with pytest.raises(TopicError, match="rebuild `item-signals`"):
         apply([LogRecord(share.topic, 0, 6, 0, b"i", other)])
+    foreign = [b"\x01", b"\x01\xff\x02", b"\x01\x93\xa1x", share.value[:-1], b"{}"]
+    apply([LogRecord(share.topic, 0, 7 + at, 0, b"i", raw) for at, raw in enumerate(foreign)])
