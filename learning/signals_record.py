@@ -32,7 +32,8 @@ BEGINNING = FORMAT + bytes([0x93, SHAPE, 0xC4, NUMBERS.itemsize])
 """Of every share: three values, the first is the shape, the second so many bytes."""
 
 AT_NUMBERS = len(BEGINNING)
-"""Where in an encoded share the numbers lie; the predecessors follow."""
+AT_PREDECESSORS = AT_NUMBERS + NUMBERS.itemsize
+"""Where in an encoded share they lie."""
 
 _OTHER_VERSION = "written by another version of Freshet; rebuild `item-signals` from `interactions`"
 
@@ -97,9 +98,9 @@ def position_of(raw: bytes) -> int:
     Raises:
         MalformedEvent: what begins otherwise than a share does, as `read_share`.
     """
-    if len(raw) < len(BEGINNING) + NUMBERS.itemsize or not raw.startswith(BEGINNING):
+    if len(raw) < AT_PREDECESSORS or not raw.startswith(BEGINNING):
         return read_share(raw).position
-    position: int = _position.unpack_from(raw, len(BEGINNING))[0]
+    position: int = _position.unpack_from(raw, AT_NUMBERS)[0]
     return position
 
 

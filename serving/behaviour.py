@@ -7,17 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
-from domain.codecs import pack
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
-from learning.signals_record import NUMBERS, WrittenShare, unpack_share
+from learning.signals_record import NUMBERS, unpack_share
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
+from serving.known_ids import KnownIds
 from serving.later import Later
 from serving.links import Changes, LinkTable
 from serving.loading import Loading, logs_of
 from serving.refused import refused
+from serving.share_changes import changes_between
 from serving.shares import NO_SHARE, Share, Shares, share_of
 from serving.trending import Trending
 
@@ -40,7 +41,8 @@ class Behaviour:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._shares = Shares(catalogue.rows_of)
+        self._ids = KnownIds(catalogue.rows_of)
+        self._shares = Shares(self._ids)
         self._loading: Loading | None = None
         self._changes = 0
         self.learned_to: dict[int, int] = {}
@@ -60,7 +62,7 @@ class Behaviour:
     def begin_loading(self) -> None:
         """From now on shares are only put down, until `settle`; no effect where some were added up before."""
         if not self._changes and self._loading is None:
-            self._loading = Loading(self._catalogue.rows_of, refused)
+            self._loading = Loading(self._ids, refused)
 
     def settle(self) -> None:
         """Adds up what was put down since `begin_loading`; until it returns nothing may be put."""
@@ -73,7 +75,7 @@ class Behaviour:
         self.popularity[:, sums.rows], self.stages[:, sums.rows] = np.split(sums.logs.T, [len(self.popularity)])
         self.first_ms[sums.rows], self.last_ms[sums.rows] = sums.first_ms, sums.last_ms
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
-        self._shares = Shares(self._catalogue.rows_of, sums.shares)
+        self._shares = Shares(self._ids, sums.shares)
         self._successors, self._predecessors = LinkTable(sums.successors), LinkTable(sums.predecessors)
         self.learned_to |= sums.reached
         self._changes += 1
@@ -89,23 +91,24 @@ class Behaviour:
         self._loading.put(self._catalogue.row(item_id), record)
         return True
 
-    def put(self, item_id: str, partition: int, written: WrittenShare | None, raw: bytes | None = None) -> None:
-        """Takes one partition's share of an item's signals, and its encoded form where that is at hand.
+    def put(self, item_id: str, partition: int, raw: bytes | None) -> None:
+        """Takes one partition's share of an item's signals, encoded; None takes it away.
 
         A share older than the one held is left out.
+
+        Raises:
+            OtherVersion, MalformedEvent: as `read_share`.
         """
         row = self._catalogue.row(item_id)
         self.settle()
         held = self._shares.of(row).get(partition)
-        if written is not None:
-            self.learned_to[partition] = max(written.position, self.learned_to.get(partition, -1))
-        if written is not None and held is not None and written.position < held.position:
-            return
-        before = held or NO_SHARE
+        before, share = held or NO_SHARE, None
+        if raw is not None:
+            share = share_of(raw, self._ids)
+            self.learned_to[partition] = max(share.position, self.learned_to.get(partition, -1))
+            if held is not None and share.position < held.position:
+                return
         self._changes += 1
-        share = None
-        if written is not None:
-            share = share_of(written, raw or pack(written), self._catalogue.rows_of, before)
         self._shares.put(row, partition, share)
         self._link(row, before, share or NO_SHARE)
         self._due[row] = None
@@ -176,7 +179,7 @@ class Behaviour:
             for at, row in enumerate(values):
                 row[:size] = columns.array(f"{name}-{at}")
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
-        self._shares = Shares(self._catalogue.rows_of, columns.strings("shares"))
+        self._shares = Shares(self._ids, columns.strings("shares"))
         self._successors = LinkTable(columns.strings("successors"))
         self._predecessors = LinkTable(columns.strings("predecessors"))
 
@@ -214,18 +217,9 @@ class Behaviour:
 
     def _link(self, row: int, before: Share, share: Share) -> None:
         """Notes by how much the weight of each predecessor of a row has changed."""
-        weights = self._weights  # of `before` by row, and nothing between calls
-        weights[before.earlier] = before.weights
-        by = share.weights - weights[share.earlier]
-        weights[share.earlier] = 0
-        gone = weights[before.earlier]  # but for those that are predecessors still
-        weights[before.earlier] = 0
-        moved, left = np.flatnonzero(by), np.flatnonzero(gone)
-        if not len(moved) and not len(left):
+        changes = changes_between(before, share, self._weights)
+        if not len(changes):
             return
-        changes = np.empty((len(moved) + len(left), 2), np.int32)
-        changes[: len(moved), 0], changes[: len(moved), 1] = share.earlier[moved], by[moved]
-        changes[len(moved) :, 0], changes[len(moved) :, 1] = before.earlier[left], -gone[left]
         self._predecessors.add(row, changes)
         earlier = changes[:, 0].tolist()
         changes[:, 0] = row

@@ -30,7 +30,7 @@ TURN_S = 0.005
 """Applying lasts so long between two looks at the event loop. Not a number of records, as they differ by a hundred
 times: too few at a time, and under a load of requests, one of which each look lets in, applying falls behind."""
 
-PART = 10
+PART = 20
 """Records applied between two looks at the clock: some 2 ms of signals at most."""
 
 PATIENCE_S = 1.0

@@ -4,7 +4,6 @@ Adding up as each record comes costs a replica several times what reading the to
 objects; sorting them once by item, as arrays, comes to the same sums.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from mmap import mmap
 from typing import Any
@@ -16,6 +15,7 @@ from domain.clock import DAY_MS
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
 from serving.columns import Ragged
+from serving.known_ids import KnownIds
 from serving.link_sums import linked
 from serving.share_reader import ReadShares, Refuse, ShareReader, joined
 from serving.shares import RowsOfShares
@@ -56,9 +56,9 @@ class Sums:
 class Loading:
     """Takes shares in the order in which they come."""
 
-    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], refuse: Refuse) -> None:
+    def __init__(self, ids: KnownIds, refuse: Refuse) -> None:
         """Takes what gives the rows of ids, and what is told of a record that cannot be read after all."""
-        self._reader = ShareReader(rows_of, refuse)
+        self._reader = ShareReader(ids, refuse)
         self._waiting: list[Record] = []
         self._waiting_rows: list[int] = []
         self._read: list[ReadShares] = []

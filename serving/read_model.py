@@ -24,7 +24,6 @@ from embeddings.item_embedding import ItemEmbedding
 from learning.ranker import Ranker
 from learning.sequence.inference import SequenceEncoder
 from learning.signals import pulling_types
-from learning.signals_record import read_share
 from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
@@ -153,8 +152,7 @@ class ReadModel:
 
     def _apply_signals(self, key: str, record: Record) -> None:
         if not self.behaviour.put_down(key, record):
-            share = None if record.value is None else read_share(record.value)
-            self.behaviour.put(key, record.partition, share, record.value)
+            self.behaviour.put(key, record.partition, record.value)
 
     def _apply_profile(self, key: str, record: Record) -> None:
         watcher = self.watcher if self.live else None

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 
 from domain.errors import MalformedEvent
 from domain.log_reader import Record
-from learning.signals_record import AT_NUMBERS, BEGINNING, NUMBERS, WrittenShare, read_share
-from serving.id_table import IdTable
+from learning.signals_record import AT_NUMBERS, AT_PREDECESSORS, BEGINNING, NUMBERS, WrittenShare, read_share
+from serving.known_ids import KnownIds
 from serving.links import AT_MOST
 from serving.taken_apart import PADDING, predecessors_in
 
 Array = NDArray[Any]
 Refuse = Callable[[Record, MalformedEvent], None]
-AT_PREDECESSORS = AT_NUMBERS + NUMBERS.itemsize
 
 
 class ReadShares(NamedTuple):
@@ -48,13 +47,12 @@ class ReadShares(NamedTuple):
 
 
 class ShareReader:
-    """Reads shares, and knows the rows of the ids that it has met."""
+    """Reads shares."""
 
-    def __init__(self, rows_of: Callable[[Sequence[str]], list[int]], refuse: Refuse) -> None:
+    def __init__(self, ids: KnownIds, refuse: Refuse) -> None:
         """Takes what gives the rows of ids, and what is told of a record that cannot be read."""
-        self._rows_of = rows_of
+        self._ids = ids
         self._refuse = refuse
-        self._known = IdTable()
 
     def read(self, records: Sequence[Record], rows: Sequence[int]) -> tuple[ReadShares, list[bytes]]:
         """Returns the shares of some records, given the rows of their items, and the same encoded."""
@@ -82,18 +80,10 @@ class ShareReader:
         found = predecessors_in(block, ends - lengths + AT_PREDECESSORS, ends)
         if found is None:
             return None
-        named = found.hashes
-        rows = self._known.find(named)
-        new = np.flatnonzero(rows < 0)
-        if len(new):
-            first = new[np.sort(np.unique(named[new], return_index=True)[1])]
-            places = zip(found.starts[first].tolist(), found.lengths[first].tolist(), strict=True)
-            try:
-                ids = [block[at : at + length].tobytes().decode() for at, length in places]
-            except UnicodeDecodeError:
-                return None
-            self._known.add(named[first], np.array(self._rows_of(ids), np.int32))
-            rows[new] = self._known.find(named[new])
+        try:
+            rows = self._ids.rows(found, block)
+        except UnicodeDecodeError:
+            return None
         return found.shares, rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
 
     def _one_by_one(self, records: Sequence[Record]) -> tuple[dict[int, WrittenShare], tuple[Array, Array, Array]]:
@@ -105,7 +95,7 @@ class ShareReader:
             except MalformedEvent as error:
                 self._refuse(record, error)
         before = [one.before for one in shares_at.values()]
-        rows = self._rows_of([*chain.from_iterable(before)])
+        rows = self._ids.rows_of([*chain.from_iterable(before)])
         weights = [min(one, AT_MOST) for one in chain.from_iterable(map(dict.values, before))]
         shares = np.repeat(np.arange(len(before), dtype=np.int32), [*map(len, before)])
         return shares_at, (shares, np.array(rows, np.int32), np.array(weights, np.int32))

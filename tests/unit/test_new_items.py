@@ -8,7 +8,7 @@ from domain.items import Item
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import ItemSignals
-from learning.signals_record import written
+from learning.signals_record import pack_share
 from serving.behaviour import NEVER_TOUCHED_MS, Behaviour
 from serving.catalogue import Catalogue
 from serving.new_items import NewItems
@@ -38,7 +38,7 @@ def test_new_items_are_those_that_a_look_at_the_whole_catalogue_finds(seed):
             published = int(now + chance.integers(-30, 5) * DAY_MS)
             catalogue.put_item(item_id, Item(item_id=item_id, title=item_id, published_at=published), int(now))
         elif what == 3:
-            behaviour.put(item_id, 0, written(ItemSignals(step, int(now), int(now), [1.0] * 5, [1.0] * 10, {})))
+            behaviour.put(item_id, 0, pack_share(ItemSignals(step, int(now), int(now), [1.0] * 5, [1.0] * 10, {})))
         elif what == 4:
             behaviour.put(item_id, 0, None)
         else:

@@ -27,6 +27,7 @@ from learning.signals_record import NUMBERS, SHAPE, pack_share, position_of, unp
 from serving.behaviour import Behaviour
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.heads import KEPT
+from serving.links import AT_MOST
 
 FAST = int(POPULARITY_HALF_LIVES_DAYS[0] * DAY_MS)
 
@@ -123,7 +124,7 @@ def share(position: int, counts: float, before: dict[str, int], as_of_ms: int = 
 
 
 def put(behaviour: Behaviour, item_id: str, partition: int, signals: ItemSignals) -> None:
-    behaviour.put(item_id, partition, written(signals))
+    behaviour.put(item_id, partition, pack_share(signals))
 
 
 def links(behaviour: Behaviour, of: str, name: str) -> dict[str, int]:
@@ -166,6 +167,27 @@ def test_links_are_those_of_the_newest_share_whichever_predecessors_came_and_wen
         assert links(behaviour, "predecessors", "target") == {one: sum_ for one, sum_ in sums.items() if sum_}
     for one in names:
         assert links(behaviour, "successors", one).get("target", 0) == sums[one]
+
+
+LONG = "\U0001f3ac" * 128  # 512 bytes, the longest id there may be
+
+
+@pytest.mark.parametrize(("first", "second"), [({"a": 7}, {LONG: 3, "a": 9}), ({LONG: 3, "a": 9}, {"a": 2**53})])
+def test_a_share_that_is_written_otherwise_than_most_is_read_as_well(behaviour, first, second):
+    put(behaviour, "target", 0, share(1, 1, first))
+    put(behaviour, "target", 0, share(2, 1, second))
+    assert links(behaviour, "predecessors", "target") == {one: min(by, AT_MOST) for one, by in second.items()}
+
+
+@pytest.mark.parametrize("damage", [b"\xa1\xff\x01", b"\xa2a\x01", b"\xa1a\xc0", b"\x01\x01", b""])
+def test_a_damaged_share_is_refused_and_changes_nothing(behaviour, damage):
+    put(behaviour, "target", 0, share(1, 1, {"a": 7}))
+    good = pack_share(share(2, 1, {"b": 9}))
+    with pytest.raises(MalformedEvent):
+        behaviour.put("target", 0, good[: good.index(b"\xa1b")] + damage)
+    assert links(behaviour, "predecessors", "target") == {"a": 7}
+    behaviour.put("target", 0, good)
+    assert links(behaviour, "predecessors", "target") == {"b": 9}
 
 
 def test_popularity_is_counted_apart_by_the_length_of_the_history():
