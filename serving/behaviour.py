@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
+from domain.errors import MalformedEvent
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from learning.signals_record import NUMBERS, unpack_share
@@ -19,7 +20,7 @@ from serving.links import Changes, LinkTable
 from serving.loading import Loading, logs_of
 from serving.refused import refused
 from serving.share_changes import changes_between
-from serving.shares import NO_SHARE, Share, Shares, share_of
+from serving.shares import NO_SHARE, Share, Shares, shares_of
 from serving.trending import Trending
 
 NEVER_TOUCHED_MS = -1
@@ -46,8 +47,9 @@ class Behaviour:
         self._loading: Loading | None = None
         self._changes = 0
         self.learned_to: dict[int, int] = {}
+        self._arrived: list[tuple[int, Record]] = []
         self._due: dict[int, None] = {}  # rows whose counts to add up
-        self._later = Later(self._sum_due)
+        self._later = Later(self._take_in)
         self._trending = Trending(catalogue)
         self._successors = LinkTable()
         self._predecessors = LinkTable()
@@ -91,27 +93,13 @@ class Behaviour:
         self._loading.put(self._catalogue.row(item_id), record)
         return True
 
-    def put(self, item_id: str, partition: int, raw: bytes | None) -> None:
-        """Takes one partition's share of an item's signals, encoded; None takes it away.
+    def put(self, item_id: str, record: Record) -> None:
+        """Takes the record of one partition's share of an item's signals; one without a value takes it away.
 
-        A share older than the one held is left out.
-
-        Raises:
-            OtherVersion, MalformedEvent: as `read_share`.
+        A share older than the one held is left out, and so is what cannot be read: that is counted.
         """
-        row = self._catalogue.row(item_id)
         self.settle()
-        held = self._shares.of(row).get(partition)
-        before, share = held or NO_SHARE, None
-        if raw is not None:
-            share = share_of(raw, self._ids)
-            self.learned_to[partition] = max(share.position, self.learned_to.get(partition, -1))
-            if held is not None and share.position < held.position:
-                return
-        self._changes += 1
-        self._shares.put(row, partition, share)
-        self._link(row, before, share or NO_SHARE)
-        self._due[row] = None
+        self._arrived.append((self._catalogue.row(item_id), record))
         self._later.changed()
 
     def together(self) -> AbstractContextManager[None]:
@@ -182,6 +170,40 @@ class Behaviour:
         self._shares = Shares(self._ids, columns.strings("shares"))
         self._successors = LinkTable(columns.strings("successors"))
         self._predecessors = LinkTable(columns.strings("predecessors"))
+
+    def _take_in(self) -> None:
+        """Takes in what has arrived, decoded all at once, in the order in which it came."""
+        arrived, self._arrived = self._arrived, []
+        self._shares.hold({row for row, _ in arrived})
+        for (row, record), share in zip(arrived, self._read([record for _, record in arrived]), strict=True):
+            if record.value is None or share is not None:
+                self._put(row, record.partition, share)
+        self._sum_due()
+
+    def _read(self, records: Sequence[Record]) -> Iterator[Share | None]:
+        """Gives the share of each record; None for one without, and for one that cannot be read."""
+        some = [record.value for record in records if record.value is not None]
+        try:
+            shares = iter(shares_of(some, self._ids))
+            yield from [None if record.value is None else next(shares) for record in records]
+        except MalformedEvent as error:
+            if len(records) == 1:
+                refused(records[0], error)
+                yield None
+                return
+            for record in records:
+                yield from self._read([record])
+
+    def _put(self, row: int, partition: int, share: Share | None) -> None:
+        held = self._shares.of(row).get(partition)
+        if share is not None:
+            self.learned_to[partition] = max(share.position, self.learned_to.get(partition, -1))
+            if held is not None and share.position < held.position:
+                return
+        self._changes += 1
+        self._shares.put(row, partition, share)
+        self._link(row, held or NO_SHARE, share or NO_SHARE)
+        self._due[row] = None
 
     def _sum_due(self) -> None:
         if not self._due:

@@ -152,7 +152,7 @@ class ReadModel:
 
     def _apply_signals(self, key: str, record: Record) -> None:
         if not self.behaviour.put_down(key, record):
-            self.behaviour.put(key, record.partition, record.value)
+            self.behaviour.put(key, record)
 
     def _apply_profile(self, key: str, record: Record) -> None:
         watcher = self.watcher if self.live else None

@@ -57,7 +57,7 @@ class ShareReader:
     def read(self, records: Sequence[Record], rows: Sequence[int]) -> tuple[ReadShares, list[bytes]]:
         """Returns the shares of some records, given the rows of their items, and the same encoded."""
         raw = [one.value or b"" for one in records]
-        found = self._together(raw) if raw else None
+        found = read_together(raw, self._ids) if raw else None
         if found is None:
             shares, found = self._one_by_one(records)
             records, rows = [records[at] for at in shares], [rows[at] for at in shares]
@@ -67,24 +67,6 @@ class ShareReader:
         partitions = [one.partition for one in records]
         columns = np.array(rows, np.int32), np.array(partitions, np.int32), np.frombuffer(numbers, NUMBERS)
         return ReadShares(*columns, *found), raw
-
-    def _together(self, raw: Sequence[bytes]) -> tuple[Array, Array, Array] | None:
-        """Returns the predecessors as `ReadShares` has them; None if any share is not as a worker writes it."""
-        if {one[:AT_NUMBERS] for one in raw} != {BEGINNING}:  # of another version, whatever the rest looks like
-            return None
-        block = np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
-        lengths = np.fromiter(map(len, raw), np.int64, len(raw))
-        if lengths.min() <= AT_PREDECESSORS:
-            return None
-        ends = np.cumsum(lengths)
-        found = predecessors_in(block, ends - lengths + AT_PREDECESSORS, ends)
-        if found is None:
-            return None
-        try:
-            rows = self._ids.rows(found, block)
-        except UnicodeDecodeError:
-            return None
-        return found.shares, rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
 
     def _one_by_one(self, records: Sequence[Record]) -> tuple[dict[int, WrittenShare], tuple[Array, Array, Array]]:
         """Returns those that can be read, by their places, and their predecessors."""
@@ -99,6 +81,28 @@ class ShareReader:
         weights = [min(one, AT_MOST) for one in chain.from_iterable(map(dict.values, before))]
         shares = np.repeat(np.arange(len(before), dtype=np.int32), [*map(len, before)])
         return shares_at, (shares, np.array(rows, np.int32), np.array(weights, np.int32))
+
+
+def read_together(raw: Sequence[bytes], ids: KnownIds) -> tuple[Array, Array, Array] | None:
+    """Returns the predecessors of encoded shares as `ReadShares` has them, share by share.
+
+    None if any share is not as a worker writes it.
+    """
+    if {one[:AT_NUMBERS] for one in raw} != {BEGINNING}:  # of another version, whatever the rest looks like
+        return None
+    block = np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
+    lengths = np.fromiter(map(len, raw), np.int64, len(raw))
+    if lengths.min() <= AT_PREDECESSORS:
+        return None
+    ends = np.cumsum(lengths)
+    found = predecessors_in(block, ends - lengths + AT_PREDECESSORS, ends)
+    if found is None:
+        return None
+    try:
+        rows = ids.rows(found, block)
+    except UnicodeDecodeError:
+        return None
+    return found.shares, rows, np.minimum(found.weights, AT_MOST).astype(np.int32)
 
 
 def joined(some: Sequence[ReadShares]) -> ReadShares:

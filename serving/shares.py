@@ -1,18 +1,17 @@
 """The partitions' shares of each item's signals."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.codecs import FORMAT, pack, unpack
-from domain.errors import MalformedEvent
 from learning.signals_record import AT_NUMBERS, AT_PREDECESSORS, position_of, read_share
 from serving.columns import NOTHING, Ragged
 from serving.known_ids import KnownIds
 from serving.links import AT_MOST
-from serving.taken_apart import PADDING, predecessors_in
+from serving.share_reader import read_together
 
 _NO_LINKS = np.empty(0, np.int32)
 
@@ -40,26 +39,26 @@ RowShares = dict[int, Share]
 """By partition; never changed in place."""
 
 
-def share_of(raw: bytes, ids: KnownIds) -> Share:
-    """Returns the share that is encoded so.
+def shares_of(raw: Sequence[bytes], ids: KnownIds) -> list[Share]:
+    """Returns the shares that are encoded so.
 
     Raises:
-        OtherVersion, MalformedEvent: as `read_share`.
+        OtherVersion, MalformedEvent: of any, as `read_share`.
     """
-    position, block = position_of(raw), np.frombuffer(bytearray().join([raw, PADDING]), np.uint8)
-    found = predecessors_in(block, np.array([AT_PREDECESSORS]), np.array([len(raw)]))
+    found = read_together(raw, ids) if raw else None
     if found is None:
-        return _spelled_out(raw, ids)
-    try:
-        earlier = ids.rows(found, block)
-    except UnicodeDecodeError as error:
-        raise MalformedEvent(f"WrittenShare: {error}") from None
-    weights = np.minimum(found.weights, AT_MOST).astype(np.int32)
-    return Share(position, raw[AT_NUMBERS:AT_PREDECESSORS], earlier, weights, raw)
+        return [_spelled_out(one, ids) for one in raw]
+    of, earlier, weights = found
+    ends = np.searchsorted(of, np.arange(len(raw) + 1)).tolist()
+    return [
+        # Copies, or each would hold on to those of all.
+        Share(position_of(one), one[AT_NUMBERS:AT_PREDECESSORS], earlier[at:end].copy(), weights[at:end].copy(), one)
+        for one, at, end in zip(raw, ends, ends[1:], strict=False)
+    ]
 
 
 def _spelled_out(raw: bytes, ids: KnownIds) -> Share:
-    """Reads a share that is written otherwise than a worker does."""
+    """Reads a share that is written otherwise than a worker does, or lies among such."""
     written = read_share(raw)
     earlier = np.array(ids.rows_of([*written.before]), np.int32)
     weights = np.array([min(one, AT_MOST) for one in written.before.values()], np.int32)
@@ -100,10 +99,15 @@ class Shares:
 
     def of(self, row: int) -> RowShares:
         """Returns the shares of a row by partition; empty if there are none."""
-        held = self._rows.get(row)
-        if held is None:
-            held = {one: share_of(raw, self._ids) for one, raw in self.encoded(row).items()}
-        return held
+        if row not in self._rows:
+            self.hold([row])
+        return self._rows[row]
+
+    def hold(self, rows: Iterable[int]) -> None:
+        """Decodes the shares of some rows, all at once; those that are decoded stay so."""
+        some = {row: self.encoded(row) for row in rows if row not in self._rows}
+        decoded = iter(shares_of([raw for one in some.values() for raw in one.values()], self._ids))
+        self._rows |= {row: {one: next(decoded) for one in raw} for row, raw in some.items()}
 
     def encoded(self, row: int) -> dict[int, bytes]:
         """Returns the same as they were written: each a `WrittenShare`."""

@@ -5,6 +5,7 @@ import pytest
 
 from domain.clock import DAY_MS
 from domain.items import Item
+from domain.log_reader import LogRecord
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import ItemSignals
@@ -38,9 +39,10 @@ def test_new_items_are_those_that_a_look_at_the_whole_catalogue_finds(seed):
             published = int(now + chance.integers(-30, 5) * DAY_MS)
             catalogue.put_item(item_id, Item(item_id=item_id, title=item_id, published_at=published), int(now))
         elif what == 3:
-            behaviour.put(item_id, 0, pack_share(ItemSignals(step, int(now), int(now), [1.0] * 5, [1.0] * 10, {})))
+            share = pack_share(ItemSignals(step, int(now), int(now), [1.0] * 5, [1.0] * 10, {}))
+            behaviour.put(item_id, LogRecord("item-signals", 0, step, 0, None, share))
         elif what == 4:
-            behaviour.put(item_id, 0, None)
+            behaviour.put(item_id, LogRecord("item-signals", 0, step, 0, None, None))
         else:
             vector = chance.standard_normal(4).astype(np.float32)
             catalogue.put_embedding(item_id, from_vector("v", item_id, vector))
