@@ -27,7 +27,7 @@ HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS]
 """Of the counts of a share, one after the other: by half life, then by stage."""
 
 WAITING = 4_000
-"""Shares that are read at once."""
+"""Shares that are read at once, and a few more."""
 
 Array = NDArray[Any]
 
@@ -65,10 +65,10 @@ class Loading:
         self._raw: list[bytes] = []
         self._look_at = LOOK_EVERY
 
-    def put(self, row: int, record: Record) -> None:
-        """Takes the record of an item's share."""
-        self._waiting.append(record)
-        self._waiting_rows.append(row)
+    def put(self, rows: Sequence[int], records: Sequence[Record]) -> None:
+        """Takes the records of some items' shares."""
+        self._waiting += records
+        self._waiting_rows += rows
         if len(self._waiting) >= WAITING:
             self.look_up()
 
