@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from domain.errors import MalformedEvent
 from domain.log_reader import Record
 from learning.signals_record import AT_NUMBERS, BEGINNING, NUMBERS, WrittenShare, read_share
+from serving.columns import Ragged
 from serving.id_table import IdTable
 from serving.links import AT_MOST
 from serving.taken_apart import PADDING, predecessors_in
@@ -17,6 +18,7 @@ from serving.taken_apart import PADDING, predecessors_in
 Array = NDArray[Any]
 Refuse = Callable[[Record, MalformedEvent], None]
 AT_PREDECESSORS = AT_NUMBERS + NUMBERS.itemsize
+_BEGINNING = np.frombuffer(BEGINNING, np.uint8)
 
 
 class ReadShares(NamedTuple):
@@ -56,30 +58,28 @@ class ShareReader:
         self._refuse = refuse
         self._known = IdTable()
 
-    def read(self, records: Sequence[Record], rows: Sequence[int]) -> tuple[ReadShares, list[bytes]]:
+    def read(self, records: Sequence[Record], rows: Sequence[int]) -> tuple[ReadShares, Ragged]:
         """Returns the shares of some records, given the rows of their items, and the same encoded."""
-        raw = [one.value or b"" for one in records]
-        found = self._together(raw) if raw else None
+        raw, lengths, block = _joined(records)
+        found = self._together(lengths, block)
         if found is None:
             shares, found = self._one_by_one(records)
             records, rows = [records[at] for at in shares], [rows[at] for at in shares]
-            raw, numbers = [raw[at] for at in shares], b"".join([one.numbers for one in shares.values()])
-        else:
-            numbers = b"".join([one[AT_NUMBERS:AT_PREDECESSORS] for one in raw])
+            raw, lengths, block = _joined(records)
+        numbers = b"".join([one[AT_NUMBERS:AT_PREDECESSORS] for one in raw])
         partitions = [one.partition for one in records]
         columns = np.array(rows, np.int32), np.array(partitions, np.int32), np.frombuffer(numbers, NUMBERS)
-        return ReadShares(*columns, *found), raw
+        return ReadShares(*columns, *found), Ragged(lengths, block[: -len(PADDING)].data)
 
-    def _together(self, raw: Sequence[bytes]) -> tuple[Array, Array, Array] | None:
+    def _together(self, lengths: Array, block: Array) -> tuple[Array, Array, Array] | None:
         """Returns the predecessors as `ReadShares` has them; None if any share is not as a worker writes it."""
-        if {one[:AT_NUMBERS] for one in raw} != {BEGINNING}:  # of another version, whatever the rest looks like
-            return None
-        block = np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
-        lengths = np.fromiter(map(len, raw), np.int64, len(raw))
-        if lengths.min() <= AT_PREDECESSORS:
+        if not len(lengths) or lengths.min() <= AT_PREDECESSORS:
             return None
         ends = np.cumsum(lengths)
-        found = predecessors_in(block, ends - lengths + AT_PREDECESSORS, ends)
+        begins = ends - lengths
+        if (block[begins[:, None] + np.arange(AT_NUMBERS)] != _BEGINNING).any():
+            return None  # of another version, whatever the rest looks like
+        found = predecessors_in(block, begins + AT_PREDECESSORS, ends)
         if found is None:
             return None
         named = found.hashes
@@ -109,6 +109,13 @@ class ShareReader:
         weights = [min(one, AT_MOST) for one in chain.from_iterable(map(dict.values, before))]
         shares = np.repeat(np.arange(len(before), dtype=np.int32), [*map(len, before)])
         return shares_at, (shares, np.array(rows, np.int32), np.array(weights, np.int32))
+
+
+def _joined(records: Sequence[Record]) -> tuple[list[bytes], Array, Array]:
+    """Returns encoded shares, the length of each, and one after another with PADDING at the end."""
+    raw = [one.value or b"" for one in records]
+    lengths = np.fromiter(map(len, raw), np.int64, len(raw))
+    return raw, lengths, np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
 
 
 def joined(some: Sequence[ReadShares]) -> ReadShares:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from domain.codecs import FORMAT, pack, unpack
 from learning.signals_record import WrittenShare, read_share
-from serving.columns import NOTHING, Ragged
+from serving.columns import NOTHING, Pieces, Ragged
 from serving.links import AT_MOST
 
 _NO_LINKS = np.empty(0, np.int32)
@@ -65,10 +65,12 @@ def share_of(
 class RowsOfShares:
     """The shares of each row as a snapshot holds them, put together from single ones when they are asked for."""
 
-    def __init__(self, counts: NDArray[np.int64], partitions: NDArray[np.int64], shares: Ragged) -> None:
-        """Takes how many each row has, and of all, row by row, the partitions and the encoded shares."""
+    def __init__(
+        self, counts: NDArray[np.int64], partitions: NDArray[np.int64], places: NDArray[np.int64], shares: Pieces
+    ) -> None:
+        """Takes how many each row has, of all, row by row, the partitions and the places, and what lies there."""
         self._ends = np.cumsum(counts)
-        self._partitions = partitions
+        self._partitions, self._places = partitions, places
         self._shares = shares
 
     def __len__(self) -> int:
@@ -81,8 +83,12 @@ class RowsOfShares:
             return b""
         count = len(places)
         head = bytes([0x80 | count]) if count < SHORT else b"\xde" + count.to_bytes(2, "big")
-        pairs = [_number(int(self._partitions[one])) + self._shares[one][len(FORMAT) :] for one in places]
+        pairs = [_number(int(self._partitions[one])) + self._share(one) for one in places]
         return FORMAT + head + b"".join(pairs)
+
+
+    def _share(self, number: int) -> bytes:
+        return self._shares[self._places.item(number)][len(FORMAT) :]
 
 
 class Shares:
