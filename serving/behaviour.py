@@ -83,14 +83,14 @@ class Behaviour:
         self._changes += 1
         self._loading = None
 
-    def put_down(self, item_id: str, record: Record) -> bool:
-        """Takes the record of a share if they are only put down now; says whether it did.
+    def put_down(self, item_ids: Sequence[str], records: Sequence[Record]) -> bool:
+        """Takes the records of some items' shares if they are only put down now; says whether it did.
 
-        What is wrong with it is told of when it is read.
+        What is wrong with one is told of when it is read.
         """
-        if self._loading is None or record.value is None:
+        if self._loading is None or any(one.value is None for one in records):
             return False
-        self._loading.put(self._catalogue.row(item_id), record)
+        self._loading.put(self._catalogue.rows_of(item_ids), records)
         return True
 
     def put(self, item_id: str, record: Record) -> None:

@@ -1,6 +1,6 @@
 """The items as the request path sees them: a row number for each, arrays by row, and their text vectors."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from zlib import crc32
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from domain.errors import MalformedEvent
 from domain.items import Item
 from embeddings.ann_index import AnnIndex
-from embeddings.item_embedding import ItemEmbedding, to_vector
+from embeddings.item_embedding import ItemEmbedding, to_vector, to_vectors
 from serving.columns import Column, Columns, by_row
 from serving.later import Later
 from serving.numbering import Numbering
@@ -22,6 +22,7 @@ NEVER_MS = np.iinfo(np.int64).max
 UNSET_MS = -1
 EMPTY = {"published_ms": UNSET_MS, "expires_ms": NEVER_MS}
 CATEGORIES_LOOKED_AT = 8
+NO_CATEGORIES = [0] * CATEGORIES_LOOKED_AT
 TEXT_HASH_BYTES = 16
 VECTORS_AT_ONCE = 32_768
 """At the start so many vectors wait to come into the index together, 50 MB of 384 numbers each. An index that is built
@@ -126,15 +127,38 @@ class Catalogue:
             return
         for category in item.categories:
             self.by_category[category].add(row)
-        numbers = [self.categories.setdefault(one, len(self.categories) + 1) for one in item.categories]
-        self.category_ids[row] = 0
-        self.category_ids[row, : len(numbers[:CATEGORIES_LOOKED_AT])] = numbers[:CATEGORIES_LOOKED_AT]
+        self.category_ids[row] = self._category_ids(item)
         self.available[row] = item.available
         if item.published_at is not None:
             self.published_ms[row] = int(item.published_at)
         elif self.published_ms[row] == UNSET_MS:
             self.published_ms[row] = arrived_ms
         self.expires_ms[row] = NEVER_MS if item.expires_at is None else int(item.expires_at)
+
+    def put_new(self, items: Sequence[Item], arrived_ms: Sequence[int]) -> bool:
+        """Takes items as `put_item` does if it holds none of them and each is there once; says whether it did."""
+        rows = self.rows_of([one.item_id for one in items])
+        at = np.array(rows, np.int64)
+        if self.live[at].any() or len({*rows}) < len(rows):
+            return False
+        self.changed.update(rows)
+        self.items.put(rows, items)
+        for row, item in zip(rows, items, strict=True):
+            for category in item.categories:
+                self.by_category[category].add(row)
+        self.category_ids[at] = [self._category_ids(one) for one in items]
+        self.available[at] = [one.available for one in items]
+        since = np.where(self.published_ms[at] == UNSET_MS, arrived_ms, self.published_ms[at])
+        published = np.array([UNSET_MS if one.published_at is None else int(one.published_at) for one in items])
+        self.published_ms[at] = np.where(published == UNSET_MS, since, published)
+        self.expires_ms[at] = [NEVER_MS if one.expires_at is None else int(one.expires_at) for one in items]
+        self.live[at] = True
+        return True
+
+    def _category_ids(self, item: Item) -> list[int]:
+        """Returns the numbers of an item's categories as `category_ids` has them; new ones get one."""
+        numbers = [self.categories.setdefault(one, len(self.categories) + 1) for one in item.categories]
+        return (numbers + NO_CATEGORIES)[:CATEGORIES_LOOKED_AT]
 
     def put_embedding(self, item_id: str, embedding: ItemEmbedding | None) -> None:
         """Takes an item's vector, or its absence. One of another model is left out: versions never mix."""
@@ -152,6 +176,22 @@ class Catalogue:
         self.text_hashes[row] = np.frombuffer(text_hash[:TEXT_HASH_BYTES].ljust(TEXT_HASH_BYTES, b"\0"), np.uint8)
         self._due[row] = vector
         self._later.changed()
+
+    def put_embeddings(self, item_ids: Sequence[str], embeddings: Sequence[ItemEmbedding]) -> bool:
+        """Takes vectors as `put_embedding` does if all are of this model and none is missing; says whether it did."""
+        version = self.model_version or embeddings[0].model_version
+        if any(one.model_version != version or len(one.text_hash) != TEXT_HASH_BYTES for one in embeddings):
+            return False
+        vectors = to_vectors(embeddings, self.index.dimension)
+        if vectors is None:
+            return False
+        self.model_version = version
+        rows = self.rows_of(item_ids)
+        hashes = np.frombuffer(b"".join([one.text_hash for one in embeddings]), np.uint8)
+        self.text_hashes[rows] = hashes.reshape(-1, TEXT_HASH_BYTES)
+        self._due.update(zip(rows, vectors, strict=True))
+        self._later.changed()
+        return True
 
     def begin_loading(self) -> None:
         """From now on vectors come into the index many at a time, until `settle`; no effect where anything is held."""
@@ -176,7 +216,8 @@ class Catalogue:
             self.index.remove(np.array(gone, np.int64))
             self.texts.scales[gone] = 0
         if new:
-            rows, vectors = np.fromiter(new, np.int64, len(new)), np.stack(list(new.values()))
+            rows, vectors = np.fromiter(new, np.int64, len(new)), np.concatenate([*new.values()])
+            vectors = vectors.reshape(len(new), -1)
             self.index.add(rows, vectors)
             self.texts.put(rows, vectors)
         self.vector_changes.extend(due)

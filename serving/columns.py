@@ -4,6 +4,7 @@ The parts of the read model say what they hold in these, and come back from them
 and reads the files.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import pairwise
 from mmap import mmap
@@ -25,8 +26,8 @@ class Ragged:
 
     __slots__ = ("_block", "_ends")
 
-    def __init__(self, lengths: NDArray[np.int64], block: bytes | mmap) -> None:
-        """Takes the lengths of the strings and the strings, one after another.
+    def __init__(self, lengths: NDArray[np.int64], block: bytes | mmap | memoryview) -> None:
+        """Takes the lengths of the strings and the strings, one after another; a view gives views, which copy nothing.
 
         Raises:
             SnapshotCorrupt: they do not fit each other.
@@ -57,6 +58,26 @@ class Ragged:
             return [one.decode() for one in self]
         text, ends = whole.decode(), self._ends.tolist()
         return [text[start:end] for start, end in pairwise(ends)]
+
+
+class Pieces:
+    """The strings of several, numbered on: they stay where they are, as memory takes longer to get than to read."""
+
+    def __init__(self) -> None:
+        self._pieces: list[Ragged] = []
+        self._begins = [0]
+
+    def __len__(self) -> int:
+        return self._begins[-1]
+
+    def add(self, piece: Ragged) -> None:
+        """Takes strings behind those that it has."""
+        self._pieces.append(piece)
+        self._begins.append(len(self) + len(piece))
+
+    def __getitem__(self, number: int) -> bytes:
+        at = bisect_right(self._begins, number) - 1
+        return self._pieces[at][number - self._begins[at]]
 
 
 NOTHING = Ragged(np.zeros(0, np.int64), b"")

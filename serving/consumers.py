@@ -16,6 +16,7 @@ from domain.settings import KafkaSettings
 from serving.read_model import FOLLOWED
 
 PartitionRecords._consumer_record = as_log_record  # noqa: SLF001
+PartitionRecords.__iter__ = lambda of: of._records_iterator  # noqa: SLF001 - else each record is asked for by a call
 
 
 def new_consumer(settings: KafkaSettings) -> AIOKafkaConsumer:

@@ -23,7 +23,8 @@ def linked(source: Numbers, target: Numbers, weights: Numbers, size: int) -> Rag
     """
     counts, pairs = np.zeros(size, np.int64), np.empty((len(source), 2), np.int32)
     found = _sum(source, target, weights, counts, pairs, HIGHEST)
-    return Ragged(PAIR * counts, pairs[:found].astype("<i4", copy=False).tobytes())
+    block = pairs[:found].astype("<i4", copy=False).reshape(-1).view(np.uint8)
+    return Ragged(PAIR * counts, block.data)
 
 
 @compiled("int64(int32[::1], int32[::1], int32[::1], int64[::1], int32[:, ::1], int64)")

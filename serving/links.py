@@ -87,7 +87,7 @@ class LinkTable:
             links.sum_at = shared.sum_at
         return links
 
-    def _raw(self, row: int) -> bytes | bytearray:
+    def _raw(self, row: int) -> bytes | bytearray | memoryview:
         links = self._links.get(row)
         if links is not None:
             return links
@@ -109,7 +109,7 @@ def summed(raw: bytes | bytearray) -> bytes:
     return kept.tobytes()
 
 
-def _links(raw: bytes | bytearray, era: int) -> _Links:
+def _links(raw: bytes | bytearray | memoryview, era: int) -> _Links:
     links = _Links(raw)
     links.era, links.sum_at = era, 2 * len(raw) + ROOM * PAIR
     return links

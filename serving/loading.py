@@ -4,8 +4,8 @@ Adding up as each record comes costs a replica several times what reading the to
 objects; sorting them once by item, as arrays, comes to the same sums.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from domain.clock import DAY_MS
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGE_HALF_LIFE_DAYS, STAGES
-from serving.columns import Ragged
+from serving.columns import Pieces, Ragged
 from serving.known_ids import KnownIds
 from serving.link_sums import linked
 from serving.share_reader import ReadShares, Refuse, ShareReader, joined
@@ -27,7 +27,7 @@ HALF_LIVES_DAYS = np.array([*POPULARITY_HALF_LIVES_DAYS, *[STAGE_HALF_LIFE_DAYS]
 """Of the counts of a share, one after the other: by half life, then by stage."""
 
 WAITING = 4_000
-"""Shares that are read at once."""
+"""Shares that are read at once, and a few more."""
 
 Array = NDArray[Any]
 
@@ -62,13 +62,13 @@ class Loading:
         self._waiting: list[Record] = []
         self._waiting_rows: list[int] = []
         self._read: list[ReadShares] = []
-        self._raw: list[bytes] = []
+        self._raw = Pieces()
         self._look_at = LOOK_EVERY
 
-    def put(self, row: int, record: Record) -> None:
-        """Takes the record of an item's share."""
-        self._waiting.append(record)
-        self._waiting_rows.append(row)
+    def put(self, rows: Sequence[int], records: Sequence[Record]) -> None:
+        """Takes the records of some items' shares."""
+        self._waiting += records
+        self._waiting_rows += rows
         if len(self._waiting) >= WAITING:
             self.look_up()
 
@@ -77,7 +77,7 @@ class Loading:
         read, raw = self._reader.read(self._waiting, self._waiting_rows)
         self._waiting, self._waiting_rows = [], []
         self._read.append(read.behind(len(self._raw)))
-        self._raw += raw
+        self._raw.add(raw)
         if len(self._raw) >= self._look_at:
             self._forget_outdated()
             self._look_at = 2 * len(self._raw) + LOOK_EVERY
@@ -85,7 +85,7 @@ class Loading:
     def sums(self, size: int) -> Sums:
         """Adds up; `size` is how many rows there are after `look_up`. Nothing can be put afterwards."""
         order = self._forget_outdated()
-        read = self._read[0]
+        read, counts = self._read[0], np.bincount(self._read[0].rows, minlength=size)
         later = read.rows[read.shares]
         rows, first = np.unique(read.rows[order], return_index=True)
         numbers = read.numbers[order]
@@ -95,7 +95,7 @@ class Loading:
             np.maximum.reduceat(numbers["as_of_ms"], first) if len(rows) else numbers["as_of_ms"],
             np.logaddexp2.reduceat(logs_of(numbers), first) if len(rows) else logs_of(numbers),
             _reached(read.partitions[order], numbers["position"]),
-            self._shares(read, order, size),
+            RowsOfShares(counts, read.partitions[order], order, self._raw),
             linked(read.earlier, later, read.weights, size),
             linked(later, read.earlier, read.weights, size),
         )
@@ -107,26 +107,12 @@ class Loading:
         if _again(read, order).any():
             order = np.lexsort((read.numbers["position"], read.partitions, read.rows))  # of equal ones the last counts
             order = order[~np.append(_again(read, order), False)]
-            read, self._raw = read.only(order), [self._raw[at] for at in order.tolist()]
+            kept = [self._raw[at] for at in order.tolist()]
+            read, self._raw = read.only(order), Pieces()
+            self._raw.add(Ragged(np.fromiter(map(len, kept), np.int64, len(kept)), b"".join(kept)))
             order = np.arange(len(order))
         self._read = [read]
         return order
-
-    def _shares(self, read: ReadShares, order: Array, size: int) -> RowsOfShares:
-        """Puts the encoded shares one after another, by row and partition."""
-        raw, places = self._raw, order.tolist()
-        lengths = np.fromiter(map(len, raw), np.int64, len(raw))[order]
-        block = mmap(-1, int(lengths.sum())) if raw else b""
-        end = 0
-        for at in range(0, len(places), WAITING):
-            chosen = places[at : at + WAITING]
-            piece = b"".join([raw[one] for one in chosen])
-            block[end : end + len(piece)] = piece  # type: ignore[index]
-            end += len(piece)
-            for one in chosen:
-                raw[one] = b""  # each goes as it is copied: together they are most of the memory
-        counts = np.bincount(read.rows, minlength=size)
-        return RowsOfShares(counts, read.partitions[order], Ragged(lengths, block))
 
 
 def _reached(partitions: Array, positions: Array) -> dict[int, int]:

@@ -28,6 +28,7 @@ from serving import metrics
 from serving.behaviour import Behaviour
 from serving.catalogue import Catalogue
 from serving.columns import Column, Columns
+from serving.many import Many
 from serving.models import Loader, Models
 from serving.new_items import NewItems
 from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
@@ -114,9 +115,11 @@ class ReadModel:
         """What is applied from now on is only put down, as far as that is quicker, until `settle`."""
         self.catalogue.begin_loading()
         self.behaviour.begin_loading()
+        self._many = Many(self.settings, self.catalogue, self.behaviour)
 
     def settle(self) -> None:
         """Makes what was put down since `begin_loading` part of what is held; nothing may be applied meanwhile."""
+        self._many = None
         self.behaviour.settle()
         self.catalogue.settle()
 
@@ -124,7 +127,7 @@ class ReadModel:
         """Applies records of the followed topics, in order. One that is not ours is counted and passed over."""
         tracer = self.tracer if self.live else None  # what is read again at a start happened long ago
         with self.catalogue.together(), self.behaviour.together():
-            for record in records:
+            for record in self._many.left_of(records) if self._many else records:
                 if tracer is None or not record.headers:
                     self._applied(record)
                     continue
@@ -151,7 +154,7 @@ class ReadModel:
         self.catalogue.put_embedding(key, None if record.value is None else unpack(record.value, ItemEmbedding))
 
     def _apply_signals(self, key: str, record: Record) -> None:
-        if not self.behaviour.put_down(key, record):
+        if not self.behaviour.put_down([key], [record]):
             self.behaviour.put(key, record)
 
     def _apply_profile(self, key: str, record: Record) -> None:
@@ -208,6 +211,7 @@ class ReadModel:
         """Swaps all that is by row at once, so that no request sees rows of two catalogues."""
         self.catalogue, self.behaviour = catalogue, behaviour or Behaviour(catalogue)
         self.new_items = NewItems(catalogue, self.behaviour, self.settings.fresh_days)
+        self._many: Many | None = None
 
     def without(self, parts: Collection[str]) -> "ReadModel":
         """Returns a view that answers without some parts: it shares all that is held, and is to be read only.

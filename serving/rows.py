@@ -46,6 +46,12 @@ class Items:
         self._rows[row] = _encode(item) if item is not None else _NONE
         self._decoded.pop(row, None)
 
+    def put(self, rows: Iterable[int], items: Iterable[Item]) -> None:
+        """Takes the items of some rows."""
+        self._rows.update(zip(rows, map(_encode, items), strict=True))
+        if self._decoded:
+            self._decoded = {}
+
     def frozen(self) -> Callable[[int], bytes]:
         """Returns what gives the item of a row, encoded, as it is now, whatever changes later."""
         rows, saved = self._rows.copy(), self._saved

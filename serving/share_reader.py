@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 from domain.errors import MalformedEvent
 from domain.log_reader import Record
 from learning.signals_record import AT_NUMBERS, AT_PREDECESSORS, BEGINNING, NUMBERS, WrittenShare, read_share
+from serving.columns import Ragged
 from serving.known_ids import KnownIds
 from serving.links import AT_MOST
 from serving.taken_apart import PADDING, predecessors_in
 
 Array = NDArray[Any]
 Refuse = Callable[[Record, MalformedEvent], None]
+_BEGINNING = np.frombuffer(BEGINNING, np.uint8)
 
 
 class ReadShares(NamedTuple):
@@ -54,19 +56,20 @@ class ShareReader:
         self._ids = ids
         self._refuse = refuse
 
-    def read(self, records: Sequence[Record], rows: Sequence[int]) -> tuple[ReadShares, list[bytes]]:
+    def read(self, records: Sequence[Record], rows: Sequence[int]) -> tuple[ReadShares, Ragged]:
         """Returns the shares of some records, given the rows of their items, and the same encoded."""
         raw = [one.value or b"" for one in records]
-        found = read_together(raw, self._ids) if raw else None
+        lengths, block = one_after_another(raw)
+        found = taken_apart(lengths, block, self._ids)
         if found is None:
             shares, found = self._one_by_one(records)
             records, rows = [records[at] for at in shares], [rows[at] for at in shares]
-            raw, numbers = [raw[at] for at in shares], b"".join([one.numbers for one in shares.values()])
-        else:
-            numbers = b"".join([one[AT_NUMBERS:AT_PREDECESSORS] for one in raw])
+            raw = [one.value or b"" for one in records]
+            lengths, block = one_after_another(raw)
+        numbers = b"".join([one[AT_NUMBERS:AT_PREDECESSORS] for one in raw])
         partitions = [one.partition for one in records]
         columns = np.array(rows, np.int32), np.array(partitions, np.int32), np.frombuffer(numbers, NUMBERS)
-        return ReadShares(*columns, *found), raw
+        return ReadShares(*columns, *found), Ragged(lengths, block[: -len(PADDING)].data)
 
     def _one_by_one(self, records: Sequence[Record]) -> tuple[dict[int, WrittenShare], tuple[Array, Array, Array]]:
         """Returns those that can be read, by their places, and their predecessors."""
@@ -83,19 +86,24 @@ class ShareReader:
         return shares_at, (shares, np.array(rows, np.int32), np.array(weights, np.int32))
 
 
-def read_together(raw: Sequence[bytes], ids: KnownIds) -> tuple[Array, Array, Array] | None:
-    """Returns the predecessors of encoded shares as `ReadShares` has them, share by share.
-
-    None if any share is not as a worker writes it.
-    """
-    if {one[:AT_NUMBERS] for one in raw} != {BEGINNING}:  # of another version, whatever the rest looks like
-        return None
-    block = np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
+def one_after_another(raw: Sequence[bytes]) -> tuple[Array, Array]:
+    """Returns the length of each encoded share, and all of them in one block with PADDING at its end."""
     lengths = np.fromiter(map(len, raw), np.int64, len(raw))
-    if lengths.min() <= AT_PREDECESSORS:
+    return lengths, np.frombuffer(bytearray().join([*raw, PADDING]), np.uint8)
+
+
+def taken_apart(lengths: Array, block: Array, ids: KnownIds) -> tuple[Array, Array, Array] | None:
+    """Returns the predecessors of shares as `ReadShares` has them, share by share.
+
+    None if there are none, or any is not as a worker writes it.
+    """
+    if not len(lengths) or lengths.min() <= AT_PREDECESSORS:
         return None
     ends = np.cumsum(lengths)
-    found = predecessors_in(block, ends - lengths + AT_PREDECESSORS, ends)
+    begins = ends - lengths
+    if (block[begins[:, None] + np.arange(AT_NUMBERS)] != _BEGINNING).any():
+        return None  # of another version, whatever the rest looks like
+    found = predecessors_in(block, begins + AT_PREDECESSORS, ends)
     if found is None:
         return None
     try:

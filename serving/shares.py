@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from domain.codecs import FORMAT, pack, unpack
 from learning.signals_record import AT_NUMBERS, AT_PREDECESSORS, position_of, read_share
-from serving.columns import NOTHING, Ragged
+from serving.columns import NOTHING, Pieces, Ragged
 from serving.known_ids import KnownIds
 from serving.links import AT_MOST
-from serving.share_reader import read_together
+from serving.share_reader import one_after_another, taken_apart
 
 _NO_LINKS = np.empty(0, np.int32)
 
@@ -45,7 +45,7 @@ def shares_of(raw: Sequence[bytes], ids: KnownIds) -> list[Share]:
     Raises:
         OtherVersion, MalformedEvent: of any, as `read_share`.
     """
-    found = read_together(raw, ids) if raw else None
+    found = taken_apart(*one_after_another(raw), ids)
     if found is None:
         return [_spelled_out(one, ids) for one in raw]
     of, earlier, weights = found
@@ -68,10 +68,12 @@ def _spelled_out(raw: bytes, ids: KnownIds) -> Share:
 class RowsOfShares:
     """The shares of each row as a snapshot holds them, put together from single ones when they are asked for."""
 
-    def __init__(self, counts: NDArray[np.int64], partitions: NDArray[np.int64], shares: Ragged) -> None:
-        """Takes how many each row has, and of all, row by row, the partitions and the encoded shares."""
+    def __init__(
+        self, counts: NDArray[np.int64], partitions: NDArray[np.int64], places: NDArray[np.int64], shares: Pieces
+    ) -> None:
+        """Takes how many each row has, of all, row by row, the partitions and the places, and what lies there."""
         self._ends = np.cumsum(counts)
-        self._partitions = partitions
+        self._partitions, self._places = partitions, places
         self._shares = shares
 
     def __len__(self) -> int:
@@ -84,8 +86,11 @@ class RowsOfShares:
             return b""
         count = len(places)
         head = bytes([0x80 | count]) if count < SHORT else b"\xde" + count.to_bytes(2, "big")
-        pairs = [_number(int(self._partitions[one])) + self._shares[one][len(FORMAT) :] for one in places]
+        pairs = [_number(int(self._partitions[one])) + self._share(one) for one in places]
         return FORMAT + head + b"".join(pairs)
+
+    def _share(self, number: int) -> bytes:
+        return self._shares[self._places.item(number)][len(FORMAT) :]
 
 
 class Shares:

@@ -34,9 +34,11 @@ class Texts:
     def __init__(self, dimension: int, capacity: int) -> None:
         self.codes = np.zeros((capacity, dimension), np.int8)
         self.scales = np.zeros(capacity, np.float32)
+        self._used = 0
 
     def put(self, rows: Rows, vectors: Floats) -> None:
         """Takes the vectors, (some, D), of some rows."""
+        self._used = max(self._used, int(rows.max(initial=-1)) + 1)
         _encode(rows, vectors, self.codes, self.scales)
 
     def restore(self, index: AnnIndex, size: int) -> None:
@@ -48,7 +50,8 @@ class Texts:
     def grow(self, capacity: int) -> None:
         """Makes room for so many rows."""
         codes, scales = np.zeros((capacity, self.codes.shape[1]), np.int8), np.zeros(capacity, np.float32)
-        codes[: len(self.codes)], scales[: len(self.scales)] = self.codes, self.scales
+        used = slice(self._used)  # what nothing was put into takes no memory, unless it is copied
+        codes[used], scales[used] = self.codes[used], self.scales[used]
         self.codes, self.scales = codes, scales
 
     def means(self, rows: Rows, weights: Floats) -> tuple[Floats, Floats]:
