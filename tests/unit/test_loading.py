@@ -193,7 +193,18 @@ def test_a_damaged_share_among_others_is_passed_over_at_the_start_as_later(raw, 
     assert same(one, added_one_by_one(records)) and same(one, loaded([*shares(10), *shares(10, seed=2)]))
 
 
-def test_what_is_applied_together_adds_up_as_one_by_one():
-    records, together = shares(400), new_model()
-    together.apply(records)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("others", [0, 60])
+def test_what_is_applied_together_adds_up_as_one_by_one(seed, others, caplog):
+    chance, records, together = np.random.default_rng(seed), shares(400, seed), new_model()
+    for at in range(others):  # deletions, and what cannot be read or is written otherwise than most
+        value = (None, DAMAGED[:-1], pack_share(ItemSignals(at, before={"\U0001f40e" * 128: 5})))[at % 3]
+        key = f"i{chance.integers(ITEMS)}".encode()
+        records.insert(
+            int(chance.integers(len(records))),
+            LogRecord("item-signals", int(chance.choice(PARTITIONS)), 0, 0, key, value),
+        )
+    for start in range(0, len(records), size := int(chance.integers(1, 200))):
+        together.apply(records[start : start + size])
+    assert caplog.text.count("item-signals/") == others // 3
     assert same(together, added_one_by_one(records))
