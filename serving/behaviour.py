@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
-from domain.errors import MalformedEvent
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from learning.signals_record import NUMBERS, unpack_share
+from serving.arrivals import Arrivals
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
@@ -20,7 +20,7 @@ from serving.links import Changes, LinkTable
 from serving.loading import Loading, logs_of
 from serving.refused import refused
 from serving.share_changes import changes_between
-from serving.shares import NO_SHARE, Share, Shares, shares_of
+from serving.shares import NO_SHARE, Share, Shares
 from serving.trending import Trending
 
 NEVER_TOUCHED_MS = -1
@@ -47,7 +47,7 @@ class Behaviour:
         self._loading: Loading | None = None
         self._changes = 0
         self.learned_to: dict[int, int] = {}
-        self._arrived: list[tuple[int, Record]] = []
+        self._arrivals = Arrivals(self._ids)
         self._due: dict[int, None] = {}  # rows whose counts to add up
         self._later = Later(self._take_in)
         self._trending = Trending(catalogue)
@@ -99,7 +99,7 @@ class Behaviour:
         A share older than the one held is left out, and so is what cannot be read: that is counted.
         """
         self.settle()
-        self._arrived.append((self._catalogue.row(item_id), record))
+        self._arrivals.put(self._catalogue.row(item_id), record)
         self._later.changed()
 
     def together(self) -> AbstractContextManager[None]:
@@ -172,27 +172,10 @@ class Behaviour:
         self._predecessors = LinkTable(columns.strings("predecessors"))
 
     def _take_in(self) -> None:
-        """Takes in what has arrived, decoded all at once, in the order in which it came."""
-        arrived, self._arrived = self._arrived, []
-        self._shares.hold({row for row, _ in arrived})
-        for (row, record), share in zip(arrived, self._read([record for _, record in arrived]), strict=True):
-            if record.value is None or share is not None:
-                self._put(row, record.partition, share)
+        self._shares.hold(self._arrivals.rows)
+        for row, partition, share in self._arrivals.take():
+            self._put(row, partition, share)
         self._sum_due()
-
-    def _read(self, records: Sequence[Record]) -> Iterator[Share | None]:
-        """Gives the share of each record; None for one without, and for one that cannot be read."""
-        some = [record.value for record in records if record.value is not None]
-        try:
-            shares = iter(shares_of(some, self._ids))
-            yield from [None if record.value is None else next(shares) for record in records]
-        except MalformedEvent as error:
-            if len(records) == 1:
-                refused(records[0], error)
-                yield None
-                return
-            for record in records:
-                yield from self._read([record])
 
     def _put(self, row: int, partition: int, share: Share | None) -> None:
         held = self._shares.of(row).get(partition)
