@@ -86,7 +86,6 @@ class RowsOfShares:
         pairs = [_number(int(self._partitions[one])) + self._share(one) for one in places]
         return FORMAT + head + b"".join(pairs)
 
-
     def _share(self, number: int) -> bytes:
         return self._shares[self._places.item(number)][len(FORMAT) :]
 
