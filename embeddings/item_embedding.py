@@ -71,7 +71,10 @@ def to_vector(embedding: ItemEmbedding) -> NDArray[np.float32] | None:
 
 
 def to_vectors(embeddings: Sequence[ItemEmbedding], dimension: int) -> NDArray[np.float32] | None:
-    """Returns, to the last bit, what `to_vector` makes of each, (N, D); None if any is empty, damaged or of other width."""
+    """Returns, to the last bit, what `to_vector` makes of each, (N, D).
+
+    None if any is empty, damaged or of another width.
+    """
     if any(len(one.vector) != 2 * dimension for one in embeddings):
         return None
     halves = np.frombuffer(b"".join([one.vector for one in embeddings]), "<f2").reshape(-1, dimension)

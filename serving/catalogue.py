@@ -218,8 +218,8 @@ class Catalogue:
         if new:
             rows, vectors = np.fromiter(new, np.int64, len(new)), np.concatenate([*new.values()])
             vectors = vectors.reshape(len(new), -1)
-            self.index.add(rows, vectors)
             self.texts.put(rows, vectors)
+            self.index.add(rows, vectors)  # the last, as a thread that builds may start with it
         self.vector_changes.extend(due)
 
     def columns(self) -> Iterator[tuple[str, Column]]:

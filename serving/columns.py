@@ -34,7 +34,7 @@ class Ragged:
         """
         self._ends = np.zeros(len(lengths) + 1, np.int64)
         np.cumsum(lengths, out=self._ends[1:])
-        self._block = block
+        self._block: bytes | mmap = block  # type: ignore[assignment] # a view is asked for its parts alone
         if self._ends[-1] != len(block) or (lengths < 0).any():
             raise SnapshotCorrupt(f"lengths that add up to {self._ends[-1]} for {len(block)} bytes")
 

@@ -86,6 +86,7 @@ class ReadModel:
         self.types = settings.all_interaction_types()
         self.pulling = pulling_types(self.types)
         self._own_version = model_version
+        self._many: Many | None = None
         self._take(Catalogue(index, model_version))
         self.profiles = profiles or MemoryProfiles()
         self._features = tuple(features)
@@ -211,7 +212,7 @@ class ReadModel:
         """Swaps all that is by row at once, so that no request sees rows of two catalogues."""
         self.catalogue, self.behaviour = catalogue, behaviour or Behaviour(catalogue)
         self.new_items = NewItems(catalogue, self.behaviour, self.settings.fresh_days)
-        self._many: Many | None = None
+        self._many = None
 
     def without(self, parts: Collection[str]) -> "ReadModel":
         """Returns a view that answers without some parts: it shares all that is held, and is to be read only.
