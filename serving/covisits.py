@@ -57,8 +57,8 @@ class Covisits:
 
     Attributes:
         rows: (U,) distinct, in no order.
-        strengths: (U, 4, len(HORIZONS)) float32, in the order of `Led`, >= 0: how strongly the recent items lead to each, as
-            users touched it after them, and the same by lift; then both of what users touched before them.
+        strengths: (U, 4, len(HORIZONS)) float32, in the order of `Led`, >= 0: how strongly the recent items lead to
+            each, as users touched it after them, and the same by lift; then both of what users touched before them.
         links: what was added up, forward and backward; for reasons.
     """
 
@@ -86,7 +86,7 @@ class Covisits:
 def covisits(query: "Query") -> Covisits:
     """Adds up what the recent items say; nothing for a user without a history."""
     behaviour = query.model.behaviour
-    recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
+    recent = query.recent_rows[: HORIZONS[TASTE][1]].tolist()
     links = Links(*behaviour.successors(recent)), Links(*behaviour.predecessors(recent))
     rows, sums = summed(links, query.model.catalogue.numbering)
     return Covisits(rows, strengths_of(sums, behaviour.counts(query.now_ms, rows)), links)

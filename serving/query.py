@@ -115,8 +115,8 @@ class Query:
     def seen(self) -> NDArray[np.int64]:
         """Rows of the items that the user has seen, as far as the profile remembers: their types mark them so."""
         types = self.model.types
-        marks = [touch.type in types and types[touch.type].marks_seen for touch in self.touches]
-        return self.rows[np.array(marks, np.bool_)]
+        marking = {name for name, kind in types.items() if kind.marks_seen}
+        return self.rows[np.array([touch.type in marking for touch in self.touches], np.bool_)]
 
     def unseen(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Returns True for those of (C,) rows that the user has not seen, as far as the profile remembers."""
@@ -145,7 +145,7 @@ class Query:
     @cached_property
     def interests(self) -> NDArray[np.float32]:
         """(K, D) float32, unit rows: the profile vectors, the heaviest first; (0, D) without a history."""
-        return interests(self.vectors, self.weights * self.vectors.any(axis=1))
+        return interests(self.vectors, self.weights)
 
     @cached_property
     def stage(self) -> int:
@@ -208,6 +208,11 @@ class Query:
                 if len(found) == most:
                     break
         return list(found.values())
+
+    @cached_property
+    def recent_rows(self) -> NDArray[np.int64]:
+        """The rows of these."""
+        return self.rows[np.array(self.recent, np.int64)]
 
 
 def stored_query(model: ReadModel, user_id: str, count: int, now_ms: int) -> Query:

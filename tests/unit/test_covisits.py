@@ -28,7 +28,9 @@ def test_co_visits_that_cancel_leave_nothing_behind():
         for one in (links, lags):
             rows, sums = summed((one, one), numbering)
             assert not sums.any()
-            assert Covisits(rows, strengths_of(sums, np.zeros(1, np.float32)), (one, one)).led_by(rows, numbering) == [None]
+            assert Covisits(rows, strengths_of(sums, np.zeros(1, np.float32)), (one, one)).led_by(rows, numbering) == [
+                None
+            ]
 
 
 def test_strengths_are_the_sums_of_decayed_weights_over_each_horizon_forward_and_backward():
