@@ -114,7 +114,7 @@ def _summed(  # noqa: PLR0913, PLR0917 - two sides, and what they are added up w
     for side, changes, counts in ((0, after, after_counts), (1, before, before_counts)):
         start = 0
         for lag in range(len(counts)):
-            end = start + counts[lag]
+            end, reaching = start + counts[lag], np.count_nonzero(decays[:, lag])
             for at in range(start, end):
                 row, weight = changes[at, 0], changes[at, 1]
                 place = marks[row]
@@ -122,7 +122,7 @@ def _summed(  # noqa: PLR0913, PLR0917 - two sides, and what they are added up w
                     place = marks[row] = count
                     rows[place] = row
                     count += 1
-                for horizon in range(len(decays)):
+                for horizon in range(reaching):  # each reaches further back than those after it
                     sums[place, side, horizon] += weight * decays[horizon, lag]
             start = end
     return rows[:count], sums[:count]
