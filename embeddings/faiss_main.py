@@ -7,6 +7,7 @@ index, and that what a selector leaves out is skipped while scanning, where a gr
 """
 
 import math
+from functools import lru_cache
 
 import faiss
 import numpy as np
@@ -90,8 +91,8 @@ def roughly(
     else:
         probes = max(LEAST_PROBES, main.nprobe // len(queries))
         scores, rows = _found_by_codes(main, queries, k, probes, view.every)
-        ids = np.where(rows >= 0, view.ids[rows], -1)
-        scores[rows < 0] = -np.inf
+        ids, none = view.ids.take(rows, mode="wrap"), rows < 0
+        ids[none], scores[none] = -1, -np.inf
     for at, some in enumerate(compared):
         if len(some):
             both = np.concatenate([scores[at], view.take(some) @ queries[at]])
@@ -149,6 +150,16 @@ def _look_into(main: Main, queries: NDArray[np.float32], k: int, probes: int, wa
 def _found_by_codes(
     main: Main, queries: NDArray[np.float32], k: int, probes: int, wanted: Wanted
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selecting(wanted.bits))  # type: ignore[call-arg]
-    found: tuple[NDArray[np.float32], NDArray[np.int64]] = main.search(queries, k, params=parameters)
+    found: tuple[NDArray[np.float32], NDArray[np.int64]] = main.search(queries, k, params=_parameters(probes, wanted))
     return found
+
+
+def _parameters(probes: int, wanted: Wanted) -> faiss.SearchParametersIVF:
+    if wanted.count == len(wanted.mask):  # as long as nothing was replaced or removed; a bit for each row costs time
+        return _without_selector(probes)
+    return faiss.SearchParametersIVF(nprobe=probes, sel=selecting(wanted.bits))  # type: ignore[call-arg]
+
+
+@lru_cache
+def _without_selector(probes: int) -> faiss.SearchParametersIVF:
+    return faiss.SearchParametersIVF(nprobe=probes)  # type: ignore[call-arg]

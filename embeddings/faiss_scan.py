@@ -8,6 +8,8 @@ from embeddings.rows import View, Wanted
 
 # FAISS's type stubs know the C++ signatures only; what they do not know is ignored line by line below.
 
+_NO_ROWS = np.empty(0, np.int64)
+
 SLACK = 16
 """So many more than k are looked for, so that what ties with the last is among them."""
 
@@ -19,7 +21,7 @@ def exact(  # noqa: PLR0917 - what to search, where, and for what
     view: View, wanted: Wanted, start: int, end: int, queries: NDArray[np.float32], k: int
 ) -> list[NDArray[np.int64]]:
     """Returns for each query the rows from start to end that hold its k nearest and all that tie with the last."""
-    candidates = [np.empty(0, np.int64) for _ in queries]
+    candidates = [_NO_ROWS] * len(queries)
     for first, vectors in view.pieces(start, end):
         nearest = _nearest(vectors, wanted.mask[first : first + len(vectors)], queries, k, view.longest)
         candidates = [np.concatenate([one, rows + first]) for one, rows in zip(candidates, nearest, strict=True)]

@@ -97,7 +97,8 @@ def context_of(history: int, pause_ms: int) -> Context:
 def standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns (C, F) from (F, C): each feature less its mean, over its deviation; 0 where all are equal.
 
-    To the variance FLOOR squared is added: differences below it are rounding, not evidence.
+    To the variance FLOOR squared is added: differences below it are rounding, not evidence. What is not finite counts
+    as 0.
     """
     columns: NDArray[np.float32] = _standardised(np.ascontiguousarray(features, np.float32))
     return columns
@@ -106,19 +107,20 @@ def standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
 @compiled("(float32[:, ::1],)")
 def _standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
     count = features.shape[1]
-    columns = np.empty((count, len(features)), np.float32)
+    columns, bounded = np.empty((count, len(features)), np.float32), np.empty(count, np.float32)
     for at in range(len(features)):
         total = squares = 0.0
         for place in range(count):
-            total += min(max(features[at, place], -LARGEST), LARGEST)
+            value = features[at, place]
+            bounded[place] = min(max(value, -LARGEST), LARGEST) if abs(value) < np.inf else np.float32(0)
+            total += bounded[place]
         mean = np.float32(total / max(count, 1))
         for place in range(count):
-            apart = min(max(features[at, place], -LARGEST), LARGEST) - mean
+            apart = bounded[place] - mean
             squares += apart * apart
         by = np.float32(1 / np.sqrt(squares / max(count, 1) + FLOOR * FLOOR))
         for place in range(count):
-            scaled = (min(max(features[at, place], -LARGEST), LARGEST) - mean) * by
-            columns[place, at] = min(max(scaled, -CLIP), CLIP)
+            columns[place, at] = min(max((bounded[place] - mean) * by, -CLIP), CLIP)
     return columns
 
 
@@ -163,14 +165,16 @@ class Ranker:
         """Returns the score of each of (C, F) standardised candidates: (C,) float32."""
         found: NDArray[np.float32] = candidates @ self.weights(context)
         new = self._new(candidates)
-        found[new] += candidates[new] @ self._of_new[0].astype(np.float32)
+        if len(new):
+            found[new] += candidates[new] @ self._of_new[0].astype(np.float32)
         return found
 
     def weighted(self, candidates: NDArray[np.float32], context: Context) -> NDArray[np.float32]:
         """Returns what each feature adds to the score of each of (C, F) standardised candidates: (C, F) float32."""
         found: NDArray[np.float32] = candidates * self.weights(context)
         new = self._new(candidates)
-        found[new] += candidates[new] * self._of_new[0].astype(np.float32)
+        if len(new):
+            found[new] += candidates[new] * self._of_new[0].astype(np.float32)
         return found
 
     def learn(self, candidates: NDArray[np.float32], chosen: int, context: Context, weight: float = 1.0) -> None:

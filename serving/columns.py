@@ -5,7 +5,7 @@ and reads the files.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from mmap import mmap
 
@@ -44,6 +44,12 @@ class Ragged:
     def __getitem__(self, number: int) -> bytes:
         ends = self._ends
         return self._block[ends.item(number) : ends.item(number + 1)]  # mapped memory is quicker cut by whole numbers
+
+    def some(self, numbers: Sequence[int]) -> list[bytes]:
+        """Returns the strings of some numbers; empty ones beyond the last."""
+        wanted, block = np.minimum(np.array(numbers, np.int64), len(self)), self._block
+        starts, ends = self._ends.take(wanted).tolist(), self._ends.take(wanted + 1, mode="clip").tolist()
+        return [block[start:end] for start, end in zip(starts, ends, strict=True)]
 
     def __iter__(self) -> Iterator[bytes]:
         block, start = self._block, 0

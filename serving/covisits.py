@@ -47,8 +47,8 @@ class Links(NamedTuple):
 Led = NDArray[np.float32]
 """(4, len(HORIZONS), C): strengths of some rows forward, the same with popularity divided out, and both backward."""
 
-FORWARD_LIFTS = 1
-"""Place in Led."""
+FORWARD, FORWARD_LIFTS, BACKWARD, BACKWARD_LIFTS = range(4)
+"""Places in Led."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Covisits:
 
     Attributes:
         rows: (U,) distinct, in no order.
-        strengths: (U, 2, len(HORIZONS)) float32, >= 0: how strongly the recent items lead to each, as users touched it
-            after them; then the same of what users touched before them.
+        strengths: (U, 4, len(HORIZONS)) float32, in the order of `Led`, >= 0: how strongly the recent items lead to
+            each, as users touched it after them, and the same by lift; then both of what users touched before them.
         links: what was added up, forward and backward; for reasons.
     """
 
@@ -66,10 +66,9 @@ class Covisits:
     strengths: NDArray[np.float32]
     links: tuple[Links, Links]
 
-    def of(self, rows: Rows, counts: NDArray[np.float32], numbering: Numbering) -> Led:
-        """Returns the strengths of (C,) rows, given how often each was touched, (C,)."""
-        places = numbering.places(self.rows, rows)
-        led: Led = _led(places, self.strengths, counts)
+    def of(self, rows: Rows, numbering: Numbering) -> "Led":
+        """Returns the strengths of (C,) rows."""
+        led: Led = _led(numbering.marks, self.rows, self.strengths, rows)
         return led
 
     def led_by(self, rows: Rows, numbering: Numbering) -> list[int | None]:
@@ -87,22 +86,23 @@ class Covisits:
 def covisits(query: "Query") -> Covisits:
     """Adds up what the recent items say; nothing for a user without a history."""
     behaviour = query.model.behaviour
-    recent = query.rows[query.recent[: HORIZONS[TASTE][1]]].tolist()
+    recent = query.recent_rows[: HORIZONS[TASTE][1]].tolist()
     links = Links(*behaviour.successors(recent)), Links(*behaviour.predecessors(recent))
-    return Covisits(*summed(links, query.model.catalogue.numbering), links)
+    rows, sums = summed(links, query.model.catalogue.numbering)
+    return Covisits(rows, strengths_of(sums, behaviour.counts(query.now_ms, rows)), links)
 
 
-def summed(links: tuple[Links, Links], numbering: Numbering) -> tuple[Rows, NDArray[np.float32]]:
-    """Returns the rows, (U,), that links lead to, and as `Covisits.strengths` how strongly."""
+def summed(links: tuple[Links, Links], numbering: Numbering) -> tuple[Rows, NDArray[np.float64]]:
+    """Returns the rows, (U,), that links lead to, and how strongly: (U, 2, len(HORIZONS)), in hundredths."""
     (after, after_counts), (before, before_counts) = links
     rows, sums = _summed(numbering.marks, after, after_counts, before, before_counts, _DECAYS)
-    return rows, sums.astype(np.float32) / np.float32(ONCE)
+    return rows, sums
 
 
-def lifted(strengths: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Divides (C,) strengths by (count + 1) ^ LIFT; counts: (C,)."""
-    divided: NDArray[np.float32] = strengths / (counts + 1) ** LIFT
-    return divided
+def strengths_of(sums: NDArray[np.float64], counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns `Covisits.strengths` of what `summed` gave; lifts are divided by (count + 1) ^ LIFT; counts: (U,)."""
+    strengths: NDArray[np.float32] = _lifted(sums, (counts + 1) ** LIFT, ONCE)
+    return strengths
 
 
 @compiled("(int32[::1], int32[:, ::1], int64[::1], int32[:, ::1], int64[::1], float64[:, ::1])")
@@ -114,7 +114,7 @@ def _summed(  # noqa: PLR0913, PLR0917 - two sides, and what they are added up w
     for side, changes, counts in ((0, after, after_counts), (1, before, before_counts)):
         start = 0
         for lag in range(len(counts)):
-            end = start + counts[lag]
+            end, reaching = start + counts[lag], np.count_nonzero(decays[:, lag])
             for at in range(start, end):
                 row, weight = changes[at, 0], changes[at, 1]
                 place = marks[row]
@@ -122,23 +122,36 @@ def _summed(  # noqa: PLR0913, PLR0917 - two sides, and what they are added up w
                     place = marks[row] = count
                     rows[place] = row
                     count += 1
-                for horizon in range(len(decays)):
+                for horizon in range(reaching):  # each reaches further back than those after it
                     sums[place, side, horizon] += weight * decays[horizon, lag]
             start = end
     return rows[:count], sums[:count]
 
 
-@compiled("(int64[::1], float32[:, :, ::1], float32[::1])")
-def _led(places: Rows, strengths: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    horizons = strengths.shape[2]
-    led = np.zeros((4, horizons, len(places)), np.float32)  # as in `Led`
-    for at in range(len(places)):
-        if places[at] >= 0:
-            own, by = strengths[places[at]], (counts[at] + np.float32(1)) ** np.float32(LIFT)
-            for side in range(2):
+@compiled("(float64[:, :, ::1], float32[::1], float64)")
+def _lifted(sums: NDArray[np.float64], by: NDArray[np.float32], once: float) -> NDArray[np.float32]:
+    strengths = np.empty((len(sums), 4, sums.shape[2]), np.float32)  # as in `Led`
+    for at in range(len(sums)):
+        for side in range(2):
+            for horizon in range(sums.shape[2]):
+                strength = np.float32(sums[at, side, horizon]) / np.float32(once)
+                strengths[at, 2 * side, horizon] = strength
+                strengths[at, 2 * side + 1, horizon] = strength / by[at]
+    return strengths
+
+
+@compiled("(int32[::1], int64[::1], float32[:, :, ::1], int64[::1])")
+def _led(marks: Marks, known: Rows, strengths: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
+    for place in range(len(known)):
+        marks[known[place]] = place
+    kinds, horizons = strengths.shape[1], strengths.shape[2]
+    led = np.zeros((kinds, horizons, len(rows)), np.float32)
+    for at in range(len(rows)):
+        place = marks[rows[at]]
+        if place < len(known) and known[place] == rows[at]:
+            for kind in range(kinds):
                 for horizon in range(horizons):
-                    led[2 * side, horizon, at] = own[side, horizon]
-                    led[2 * side + 1, horizon, at] = own[side, horizon] / by
+                    led[kind, horizon, at] = strengths[place, kind, horizon]
     return led
 
 

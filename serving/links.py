@@ -55,7 +55,10 @@ class LinkTable:
 
     def of(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
         """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),)."""
-        raw = [self._raw(row) for row in rows]
+        raw: list[bytes | bytearray] = [*self._saved.some(rows)]
+        for at, row in enumerate(rows):
+            if row in self._links:
+                raw[at] = self._links[row]
         return changes_of(bytearray().join(raw)), np.fromiter(map(len, raw), np.int64, len(raw)) // PAIR
 
     def frozen(self) -> Callable[[int], bytes]:

@@ -13,7 +13,8 @@ from domain.profile import Touch
 from learning.interests import interests, touch_weights
 from learning.ranker import Context, context_of
 from learning.signals import stage_of
-from serving.covisits import SITTING, Covisits, Led, covisits, lifted
+from serving.covisits import FORWARD_LIFTS, SITTING, Covisits, Led, covisits
+from serving.numbering import absent
 from serving.read_model import ReadModel
 from serving.sequence_space import SequenceSpace
 
@@ -114,12 +115,12 @@ class Query:
     def seen(self) -> NDArray[np.int64]:
         """Rows of the items that the user has seen, as far as the profile remembers: their types mark them so."""
         types = self.model.types
-        marks = [touch.type in types and types[touch.type].marks_seen for touch in self.touches]
-        return self.rows[np.array(marks, np.bool_)]
+        marking = {name for name, kind in types.items() if kind.marks_seen}
+        return self.rows[np.array([touch.type in marking for touch in self.touches], np.bool_)]
 
     def unseen(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Returns True for those of (C,) rows that the user has not seen, as far as the profile remembers."""
-        return self.model.catalogue.numbering.places(self._seen_once, rows) < 0
+        return absent(self._seen_once, rows)
 
     @cached_property
     def _seen_once(self) -> NDArray[np.int64]:
@@ -144,7 +145,7 @@ class Query:
     @cached_property
     def interests(self) -> NDArray[np.float32]:
         """(K, D) float32, unit rows: the profile vectors, the heaviest first; (0, D) without a history."""
-        return interests(self.vectors, self.weights * self.vectors.any(axis=1))
+        return interests(self.vectors, self.weights)
 
     @cached_property
     def stage(self) -> int:
@@ -168,8 +169,7 @@ class Query:
         What was asked for last is kept: more than one feature family asks, and for the same candidates.
         """
         if self._led is None or self._led[0] is not rows:
-            counts = self.model.behaviour.counts(self.now_ms, rows)
-            self._led = rows, self.covisits.of(rows, counts, self.model.catalogue.numbering)
+            self._led = rows, self.covisits.of(rows, self.model.catalogue.numbering)
         return self._led[1]
 
     @cached_property
@@ -179,7 +179,7 @@ class Query:
         At most LED_TO of them.
         """
         found = self.covisits
-        lifts = lifted(found.strengths[:, 0, SITTING], self.model.behaviour.counts(self.now_ms, found.rows))
+        lifts = found.strengths[:, FORWARD_LIFTS, SITTING]
         strongest = np.lexsort((self.model.catalogue.tie.take(found.rows), -lifts))[:LED_TO]
         rows = found.rows[strongest[lifts[strongest] > 0]]
         return rows, self.model.catalogue.vectors[rows]
@@ -208,6 +208,11 @@ class Query:
                 if len(found) == most:
                     break
         return list(found.values())
+
+    @cached_property
+    def recent_rows(self) -> NDArray[np.int64]:
+        """The rows of these."""
+        return self.rows[np.array(self.recent, np.int64)]
 
 
 def stored_query(model: ReadModel, user_id: str, count: int, now_ms: int) -> Query:

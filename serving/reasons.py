@@ -1,6 +1,8 @@
 """Why an item is in a slate, in words for people. Each sentence is checked against the evidence it names."""
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -46,14 +48,12 @@ def explain(query: Query, rows: NDArray[np.int64], parts: Sequence[Mapping[str, 
 
 
 def _explained(query: Query, shown: Shown, parts: Mapping[str, float]) -> tuple[str, list[str]]:
-    ranked = sorted(parts.items(), key=lambda pair: -pair[1])
-    total = sum(max(part, 0.0) for part in parts.values())
+    for_it = sorted([(name, part) for name, part in parts.items() if part > 0], key=itemgetter(1), reverse=True)
+    least = WORTH_SAYING * sum([part for _, part in for_it])
     reasons = [
-        sentence
-        for name, part in ranked
-        if part > WORTH_SAYING * total and (sentence := _SENTENCES[name](query, shown)) is not None
+        sentence for name, part in for_it if part > least and (sentence := _SENTENCES[name](query, shown)) is not None
     ]
-    source = ranked[0][0] if total > 0 else "popularity"
+    source = for_it[0][0] if for_it else "popularity"
     return source, reasons or ["in the catalogue"]
 
 
@@ -106,19 +106,19 @@ def _expected(query: Query, shown: Shown) -> str | None:
 def _popularity(query: Query, shown: Shown) -> str | None:
     """Names the item's category in which it is among the tenth that trends, or says how it stands overall."""
     catalogue = query.model.catalogue
-    trend = query.model.behaviour.popularity[TREND]
-    if not np.isfinite(trend[shown.row]):
+    trend = query.model.behaviour.popularity.item(TREND, shown.row)
+    if not isfinite(trend):
         return None
     item = catalogue.items[shown.row]
     for category in item.categories if item else ():
-        if trend[shown.row] >= query.model.behaviour.trending_from(category):
+        if trend >= query.model.behaviour.trending_from(category):
             return f"trending in {category}"
-    return "trending now" if trend[shown.row] >= query.model.behaviour.trending_from(None) else "others like it"
+    return "trending now" if trend >= query.model.behaviour.trending_from(None) else "others like it"
 
 
 def _fresh(query: Query, shown: Shown) -> str | None:
     """Says since when the item is there, if that is new."""
-    days = int((query.now_ms - query.model.catalogue.published_ms[shown.row]) // 86_400_000)
+    days = int((query.now_ms - query.model.catalogue.published_ms.item(shown.row)) // 86_400_000)
     if days >= query.model.settings.fresh_days:
         return None
     return "new today" if days < 1 else f"new: {days} day{'s' if days > 1 else ''} ago"

@@ -92,13 +92,15 @@ def _found(query: Query, limit: int, late_s: float, look: Look) -> NDArray[np.in
         if any(look.found.values()) and perf_counter() > late_s:  # an empty slate in time serves nobody
             look.degraded[name] = "late"
             continue
+        began = perf_counter()
         try:
-            with _seconds[name].time():
-                found.append(source(query, limit))
+            found.append(source(query, limit))
         except Exception:
             log.exception("source %s failed", name)
             look.degraded[name] = "failed"
             continue
+        finally:
+            _seconds[name].observe(perf_counter() - began)
         look.found[name] = len(found[-1])
     catalogue = query.model.catalogue
     rows = catalogue.numbering.distinct(np.concatenate(found))

@@ -55,15 +55,23 @@ class Texts:
         self.codes, self.scales = codes, scales
 
     def means(self, rows: Rows, weights: Floats) -> tuple[Floats, Floats]:
-        """Returns the mean of the texts of (C,) rows and their sum, each (C,) weight times its text: (D,) both."""
-        total, weighted = _sums(self.codes, self.scales, rows, weights)
-        return total / np.float32(max(1, len(rows))), weighted
+        """Returns the mean of the texts of (C,) rows and their sum, each times its weight: (D,) both.
 
-    def products(self, rows: Rows, sought: Floats) -> Floats:
-        """Returns the inner products of the texts of (C,) rows with at most PRODUCTS sought ones: (K, C)."""
-        padded = np.zeros((PRODUCTS, sought.shape[1]), np.float32)
+        Of the (C,) weights their mean is taken away.
+        """
+        mean, weighted = _sums(self.codes, self.scales, rows, weights)
+        return mean, weighted
+
+    def products(self, rows: Rows, sought: Floats, usual: Floats | None = None) -> Floats:
+        """Returns the inner products of the texts of (C,) rows with at most PRODUCTS sought ones: (K, C).
+
+        Less what is usual, (K,), where a row has a text.
+        """
+        padded, less = np.zeros((PRODUCTS, sought.shape[1]), np.float32), np.zeros(PRODUCTS, np.float32)
         padded[: len(sought)] = sought
-        found: Floats = _products(self.codes, self.scales, rows, padded)[: len(sought)]
+        if usual is not None:
+            less[: len(sought)] = usual
+        found: Floats = _products(self.codes, self.scales, rows, padded, less)[: len(sought)]
         return found
 
 
@@ -81,6 +89,7 @@ def _encode(rows: Rows, vectors: Floats, codes: Codes, scales: Floats) -> None:
 
 @compiled("(int8[:, ::1], float32[::1], int64[::1], float32[::1])")
 def _sums(codes: Codes, scales: Floats, rows: Rows, weights: Floats) -> tuple[Floats, Floats]:
+    weights = weights - weights.sum() / np.float32(max(1, len(rows)))
     total, weighted = np.zeros(codes.shape[1], np.float32), np.zeros(codes.shape[1], np.float32)
     fours = len(rows) // 4 * 4
     for at in range(0, fours, 4):  # four rows at once: the sums are fetched and put back a quarter as often
@@ -102,11 +111,11 @@ def _sums(codes: Codes, scales: Floats, rows: Rows, weights: Floats) -> tuple[Fl
         for dimension in range(codes.shape[1]):
             total[dimension] += scale * np.float32(codes[rows[at], dimension])
             weighted[dimension] += weight * np.float32(codes[rows[at], dimension])
-    return total, weighted
+    return total / np.float32(max(1, len(rows))), weighted
 
 
-@compiled("(int8[:, ::1], float32[::1], int64[::1], float32[:, ::1])")
-def _products(codes: Codes, scales: Floats, rows: Rows, sought: Floats) -> Floats:
+@compiled("(int8[:, ::1], float32[::1], int64[::1], float32[:, ::1], float32[::1])")
+def _products(codes: Codes, scales: Floats, rows: Rows, sought: Floats, usual: Floats) -> Floats:
     found = np.empty((PRODUCTS, len(rows)), np.float32)
     for at in range(0, len(rows), 2):  # two rows at once: what is sought is fetched half as often
         one, two = rows[at], rows[min(at + 1, len(rows) - 1)]
@@ -120,7 +129,7 @@ def _products(codes: Codes, scales: Floats, rows: Rows, sought: Floats) -> Float
             a2, b2, c2, d2 = a2 + y * a, b2 + y * b, c2 + y * c, d2 + y * d
             e2, f2, g2 = e2 + y * e, f2 + y * f, g2 + y * g
         for place, sum_ in enumerate((a2, b2, c2, d2, e2, f2, g2)):
-            found[place, min(at + 1, len(rows) - 1)] = sum_ * scales[two]
+            found[place, min(at + 1, len(rows) - 1)] = sum_ * scales[two] - (usual[place] if scales[two] > 0 else 0)
         for place, sum_ in enumerate((a1, b1, c1, d1, e1, f1, g1)):
-            found[place, at] = sum_ * scales[one]
+            found[place, at] = sum_ * scales[one] - (usual[place] if scales[one] > 0 else 0)
     return found

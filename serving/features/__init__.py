@@ -13,7 +13,7 @@ from serving.features import age, covisitation, kind, popularity, sequence, text
 from serving.query import Query
 
 Family = Callable[[Query, NDArray[np.int64]], NDArray[np.float32]]
-"""Takes the query and (C,) candidate rows; returns (len(its NAMES), C) float32, finite."""
+"""Takes the query and (C,) candidate rows; returns (len(its NAMES), C) float32; what is not finite counts as 0."""
 
 FAMILIES: dict[str, tuple[tuple[str, ...], Family]] = {
     "covisitation": (covisitation.NAMES, covisitation.compute),
@@ -29,13 +29,10 @@ NAMES: tuple[str, ...] = tuple(name for names, _ in FAMILIES.values() for name i
 
 
 def matrix(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Returns (len(NAMES), C) float32, finite; the families that `FRESHET_DISABLED` names are zero."""
+    """Returns (len(NAMES), C) float32; the families that `FRESHET_DISABLED` names are zero."""
     off = query.model.settings.disabled
     found = [
         np.zeros((len(names), len(rows)), np.float32) if family in off else compute(query, rows)
         for family, (names, compute) in FAMILIES.items()
     ]
-    features: NDArray[np.float32] = np.vstack(found)
-    if not np.isfinite(features).all():  # asked first, as it takes a tenth of the time
-        np.nan_to_num(features, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    return features
+    return np.concatenate(found)

@@ -20,30 +20,34 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """
     behaviour, catalogue = query.model.behaviour, query.model.catalogue
     touched_ms = behaviour.first_ms, behaviour.last_ms
-    ages: NDArray[np.float32] = _ages(query.now_ms, NEVER_TOUCHED_MS, catalogue.published_ms, *touched_ms, rows)
-    ages[:3] /= np.array([[DAY_MS], [DAY_MS], [DAY_MS / 24]], np.float32)
-    np.clip(1 - ages[0] / query.model.settings.fresh_days, 0, 1, out=ages[0])
-    ages[2, ages[3] > 0] = 24 * QUIET_FOR_GOOD_DAYS
+    fresh_ms = query.model.settings.fresh_days * DAY_MS
+    lasting = NEVER_TOUCHED_MS, fresh_ms, float(DAY_MS)
+    ages: NDArray[np.float32] = _ages(query.now_ms, *lasting, catalogue.published_ms, *touched_ms, rows)
     np.log1p(ages[1:3], out=ages[1:3])
     return ages
 
 
-@compiled("(int64, int64, int64[::1], int64[::1], int64[::1], int64[::1])")
-def _ages(  # noqa: PLR0913, PLR0917 - two moments, and what is known by row
-    now_ms: int, never_ms: int, published_ms: Rows, first_ms: Rows, last_ms: Rows, rows: Rows
+@compiled("(int64, int64, float64, float64, int64[::1], int64[::1], int64[::1], int64[::1])")
+def _ages(  # noqa: PLR0913, PLR0917 - moments and lengths of time, and what is known by row
+    now_ms: int,
+    never_ms: int,
+    fresh_ms: float,
+    day_ms: float,
+    published_ms: Rows,
+    first_ms: Rows,
+    last_ms: Rows,
+    rows: Rows,
 ) -> NDArray[np.float32]:
-    """Returns (4, C): ms since published, since first and since last touched, and 1 if never touched.
+    """Returns (4, C): newness, days since first and hours since last touched, and 1 if never touched.
 
     What is yet to be published is as old as can be; what was never touched, and what is dated ahead, was touched now.
     """
-    found = np.zeros((4, len(rows)), np.float32)
+    found = np.empty((4, len(rows)), np.float32)
     for at in range(len(rows)):
         row = rows[at]
-        ahead = published_ms[row] > now_ms
-        found[0, at] = np.inf if ahead else now_ms - published_ms[row]
-        if first_ms[row] == never_ms:
-            found[3, at] = 1
-        else:
-            found[1, at] = max(now_ms - first_ms[row], 0)
-            found[2, at] = max(now_ms - last_ms[row], 0)
+        age_ms, never = now_ms - published_ms[row], first_ms[row] == never_ms
+        found[0, at] = min(1 - age_ms / fresh_ms, 1) if 0 <= age_ms < fresh_ms else 0
+        found[1, at] = 0 if never else max(now_ms - first_ms[row], 0) / day_ms
+        found[2, at] = 24 * QUIET_FOR_GOOD_DAYS if never else max(now_ms - last_ms[row], 0) * 24 / day_ms
+        found[3, at] = never
     return found

@@ -5,7 +5,6 @@ from numpy.typing import NDArray
 
 from domain.clock import DAY_MS
 from learning.compiled import compiled
-from serving.catalogue import Catalogue
 from serving.numbering import Rows
 from serving.query import Query
 
@@ -22,33 +21,33 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """
     if not query.recent:
         return np.zeros((len(NAMES), len(rows)), np.float32)
-    catalogue, touched = query.model.catalogue, query.rows[query.recent]
-    affinities = np.stack([_affinity(catalogue, some) for some in (touched[:RECENT], touched)])
-    found: NDArray[np.float32] = np.empty((len(NAMES), len(rows)), np.float32)
-    _shares(affinities, catalogue.category_ids, rows, found)
-    published = catalogue.published_ms
-    found[2] = np.abs(published.take(rows) - published[touched[:RECENT]].mean()) / YEAR_MS
-    found[2] = -np.log1p(found[2])
+    catalogue = query.model.catalogue
+    kinds, most = catalogue.category_ids, len(catalogue.categories)
+    found: NDArray[np.float32] = _kinds(query.recent_rows, RECENT, kinds, most, catalogue.published_ms, YEAR_MS, rows)
+    np.log1p(found[2], out=found[2])
+    np.negative(found[2], out=found[2])
     return found
 
 
-def _affinity(catalogue: Catalogue, touched: Rows) -> NDArray[np.float64]:
-    """Returns by category how many of the touched items are of it, as a share."""
-    ids = catalogue.category_ids[touched].reshape(-1)
-    affinity: NDArray[np.float64] = np.bincount(ids, minlength=len(catalogue.categories) + 1) / len(touched)
-    affinity[0] = 0  # the padding
-    return affinity
-
-
-@compiled("(float64[:, ::1], int32[:, ::1], int64[::1], float32[:, ::1])")
-def _shares(affinities: NDArray[np.float64], kinds: NDArray[np.int32], rows: Rows, found: NDArray[np.float32]) -> None:
+@compiled("(int64[::1], int64, int32[:, ::1], int64, int64[::1], float64, int64[::1])")
+def _kinds(  # noqa: PLR0913, PLR0917 - the user's items, and what is known by row
+    touched: Rows, recent: int, kinds: NDArray[np.int32], most: int, published_ms: Rows, year_ms: float, rows: Rows
+) -> NDArray[np.float32]:
+    """Returns (3, C): the shares of the categories in the first few touched items and in all, and years apart."""
+    shares, published, few = np.zeros((most + 1, 2)), 0.0, min(recent, len(touched))
+    for at in range(len(touched)):
+        for kind in kinds[touched[at]]:
+            shares[kind, 1] += 1.0 / len(touched)
+            shares[kind, 0] += 1.0 / few if at < few else 0.0
+        published += published_ms[touched[at]] / few if at < few else 0.0
+    found = np.empty((3, len(rows)), np.float32)
     for at in range(len(rows)):
-        row, count = rows[at], 0
-        while count < kinds.shape[1] and kinds[row, count] > 0:
+        row, count, in_few, in_all = rows[at], 0, 0.0, 0.0
+        while count < kinds.shape[1] and kinds[row, count] > 0:  # what follows is padding
+            in_few += shares[kinds[row, count], 0]
+            in_all += shares[kinds[row, count], 1]
             count += 1
         size = np.sqrt(max(count, 1))
-        for column in range(len(affinities)):
-            total = 0.0
-            for place in range(count):
-                total += affinities[column, kinds[row, place]]
-            found[column, at] = total / size
+        found[0, at], found[1, at] = in_few / size, in_all / size
+        found[2, at] = abs(published_ms[row] - published) / year_ms
+    return found

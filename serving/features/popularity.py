@@ -45,12 +45,14 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     behaviour, days = query.model.behaviour, query.now_ms / DAY_MS
     near = slice(max(0, query.stage - 1), min(len(STAGES), query.stage + 2))
     of_stage = days / STAGE_HALF_LIFE_DAYS
-    counts = np.exp2(_logs(behaviour.popularity, days / _HALF_LIVES, behaviour.stages[near], of_stage, rows))
+    counts = _logs(behaviour.popularity, days / _HALF_LIVES, behaviour.stages[near], of_stage, rows)
+    np.exp2(counts, out=counts)
     catalogue = query.model.catalogue
     own = len(behaviour.popularity), query.stage - near.start, WEEKS
-    summed = _summed(counts, *own, catalogue.category_ids, len(catalogue.categories), rows)
-    logs = np.log(summed + _ONE)
-    return np.vstack([logs, logs[WEEKS] - logs[-1]])
+    logs: NDArray[np.float32] = _summed(counts, *own, catalogue.category_ids, len(catalogue.categories), rows)
+    np.log(logs[:-1], out=logs[:-1])
+    np.subtract(logs[WEEKS], logs[-2], out=logs[-1])
+    return logs
 
 
 @compiled("(float64[:, ::1], float64[::1], float64[:, ::1], float64, int64[::1])")
@@ -76,18 +78,21 @@ def _summed(  # noqa: PLR0913, PLR0917 - the counts, which of them, and the cate
     most: int,
     rows: Rows,
 ) -> NDArray[np.float32]:
-    """Returns the counts by half life, at the user's stage, at it and its neighbours, and of the first category."""
-    of_kinds = np.zeros(most + 1, np.float32)
-    found = np.zeros((halves + 3, len(rows)), np.float32)
+    """Returns the counts by half life, at the user's stage, at it and its neighbours, and of the first category.
+
+    To each _ONE is added; one more row is not filled yet.
+    """
+    of_kinds = np.full(most + 1, _ONE)
+    found = np.full((halves + 4, len(rows)), _ONE)
     for half in range(halves):
         for at in range(len(rows)):
-            found[half, at] = counts[half, at]
-    for at in range(len(rows)):
-        found[halves, at] = counts[halves + own, at]
-        of_kinds[kinds[rows[at], 0]] += counts[compared, at]
+            found[half, at] += counts[half, at]
     for stage in range(halves, len(counts)):
         for at in range(len(rows)):
             found[halves + 1, at] += counts[stage, at]
+    for at in range(len(rows)):
+        found[halves, at] += counts[halves + own, at]
+        of_kinds[kinds[rows[at], 0]] += counts[compared, at]
     for at in range(len(rows)):
         found[halves + 2, at] = of_kinds[kinds[rows[at], 0]]
     return found

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.query import Query
-from serving.sources.merging import in_turn
+from serving.sources.merging import Rankings, in_turn
 
 FOR_STRANGERS = 4
 """So many times as many where there is no history: hardly any other source finds anything then."""
@@ -15,9 +15,9 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     limit *= 1 if query.recent else FOR_STRANGERS
     behaviour, catalogue = query.model.behaviour, query.model.catalogue
     heads = behaviour.heads(query.stage, limit + len(query.seen))
-    unseen = np.split(query.unseen(np.concatenate(heads)), np.cumsum([*map(len, heads)])[:-1])
-    heads = [rows[new][:limit] for rows, new in zip(heads, unseen, strict=True)]
-    rows = in_turn(heads, limit, catalogue.numbering)
+    every = np.concatenate(heads)
+    rankings = Rankings(every, np.array([*map(len, heads)]), query.unseen(every))
+    rows = in_turn(rankings, limit, limit, catalogue.numbering)
     if len(rows):
         return rows
     live = np.flatnonzero(catalogue.live[: len(catalogue)])

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serving.query import Query
-from serving.sources.merging import in_turn, untouched
+from serving.sources.merging import untouched
 
 
 def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
@@ -12,8 +12,6 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     found = query.interests
     if not len(found):
         return np.empty(0, np.int64)
-    catalogue = query.model.catalogue
     # They take turns: of several interests each gives its share, and as much again for what others give as well.
     share = min(limit, 2 * limit // len(found))
-    nearest = untouched(query, catalogue.index, found, share)
-    return in_turn(nearest, limit, catalogue.numbering)
+    return untouched(query, query.model.catalogue.index, found, share, limit)

@@ -12,4 +12,4 @@ def retrieve(query: Query, limit: int) -> NDArray[np.int64]:
     expected = query.sequence
     if expected is None or not query.recent:
         return np.empty(0, np.int64)
-    return untouched(query, expected.space.index, expected.user[None], limit)[0]
+    return untouched(query, expected.space.index, expected.user[None], limit, limit)

@@ -12,7 +12,8 @@ from serving.pipeline import recommend
 from serving.query import stored_query
 from serving.read_model import ReadModel
 from serving.reasons import explain
-from serving.sources.merging import best, in_turn
+from serving.sources.covisitation import strongest
+from serving.sources.merging import Rankings, in_turn
 from tests.builders import Deployment, interaction
 
 FILMS = {"alien": "Horror", "aliens": "Horror", "amelie": "Romance", "titanic": "Romance", "heat": "Crime"}
@@ -118,18 +119,28 @@ def test_a_disabled_family_says_nothing(encoder):
 
 
 def test_rankings_are_merged_in_turn():
-    numbering, rankings = Numbering(5), [np.array([1, 2, 3]), np.array([2, 4]), np.array([], np.int64)]
-    assert in_turn(rankings, 4, numbering).tolist() == [1, 2, 4, 3]
-    assert in_turn([], 5, numbering).tolist() == []
+    numbering, rows, lengths = Numbering(7), np.array([1, 2, 3, 2, 4, 6, 5]), np.array([3, 3, 0, 1])
+    every, some = np.ones(7, np.bool_), np.array([1, 0, 1, 0, 1, 0, 1], np.bool_)
+    assert in_turn(Rankings(rows, lengths, every), 9, 9, numbering).tolist() == [1, 2, 5, 4, 3, 6]
+    assert in_turn(Rankings(rows, lengths, every), 9, 4, numbering).tolist() == [1, 2, 5, 4]
+    assert in_turn(Rankings(rows, lengths, every), 1, 4, numbering).tolist() == [1, 2, 5]
+    assert in_turn(Rankings(rows, lengths, some), 9, 9, numbering).tolist() == [1, 4, 5, 3]
+    assert in_turn(Rankings(rows[:0], lengths[:0], every[:0]), 5, 5, numbering).tolist() == []
 
 
-def test_the_best_are_those_of_the_highest_strength_and_the_lowest_hash_wherever_they_lie():
+def test_the_strongest_are_those_of_the_highest_strength_and_the_lowest_hash_wherever_they_lie():
     chance = np.random.default_rng(3)
     for limit in (1, 7, 30, 300):
-        strengths = chance.integers(0, 12, 200).astype(np.float32)
+        lists, wanted = chance.integers(0, 12, (3, 200)).astype(np.float32), chance.random(200) < 0.9
+        lists[2, 30:] = 0
         tie = chance.permutation(200).astype(np.uint32)
-        wanted = [at for at in np.lexsort((tie, -strengths)).tolist() if strengths[at] > 0][:limit]
-        assert sorted(best(strengths, tie, limit).tolist()) == sorted(wanted)
+        best = [np.lexsort((tie, -one)).tolist() for one in lists]
+        expected = {at for one, order in zip(lists, best, strict=True) for at in _first(one, order, wanted, limit)}
+        assert set(np.flatnonzero(strongest(lists, wanted, tie, limit)).tolist()) == expected
+
+
+def _first(strengths, order, wanted, limit):
+    return [at for at in order if strengths[at] > 0 and wanted[at]][:limit]
 
 
 def test_sources_that_are_late_are_named_and_never_leave_the_slate_empty(deployment):
@@ -144,7 +155,7 @@ def test_sources_that_are_late_are_named_and_never_leave_the_slate_empty(deploym
 def test_covisits_are_the_sums_over_all_links_of_the_recent_items(deployment):
     query = stored_query(deployment.replica.model, "bob", 10, deployment.now_ms)
     behaviour, rows = query.model.behaviour, np.arange(len(query.model.catalogue))
-    found = query.covisits.of(rows, np.zeros(len(rows), np.float32), query.model.catalogue.numbering)
+    found = query.covisits.of(rows, query.model.catalogue.numbering)
     for strengths, links in zip(found[::2], (behaviour.successors, behaviour.predecessors), strict=True):
         for column, (decay, length) in enumerate(HORIZONS):
             plain = np.zeros(len(rows))

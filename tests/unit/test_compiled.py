@@ -34,9 +34,9 @@ def test_popularity_is_decayed_and_added_up(chance, rows):
     expected = np.exp2(np.vstack([logs[:, rows] - now[:, None], stages[:, rows] - 498]))
     assert np.allclose(counts, expected, rtol=1e-5)
     kinds = chance.integers(0, 6, (SIZE, 8)).astype(np.int32)
-    summed, own = popularity._summed(counts, 5, 1, popularity.WEEKS, kinds, 5, rows), kinds[rows, 0]
-    assert np.array_equal(summed[:6], counts[[0, 1, 2, 3, 4, 6]])
-    assert summed[6] == pytest.approx(counts[5:].sum(0))
+    summed, own = popularity._summed(counts, 5, 1, popularity.WEEKS, kinds, 5, rows) - 0.1, kinds[rows, 0]
+    assert summed[:6] == pytest.approx(counts[[0, 1, 2, 3, 4, 6]], rel=1e-5, abs=1e-5)
+    assert summed[6] == pytest.approx(counts[5:].sum(0), rel=1e-5, abs=1e-5)
     assert summed[7] == pytest.approx(np.bincount(own, counts[popularity.WEEKS])[own], rel=1e-5)
 
 
@@ -44,28 +44,32 @@ def test_ages_are_since_when_and_never_is_told_apart(chance, rows):
     published = NOW - chance.integers(-3 * DAY_MS, 9 * DAY_MS, SIZE)
     first = np.where(chance.random(SIZE) < 0.3, NEVER_TOUCHED_MS, NOW - chance.integers(-9, DAY_MS, SIZE))
     last = np.where(first < 0, NEVER_TOUCHED_MS, first + 1000)
-    found = age._ages(NOW, NEVER_TOUCHED_MS, published, first, last, rows)
-    ahead, untouched = published[rows] > NOW, first[rows] < 0
-    assert np.array_equal(found[0], np.where(ahead, np.inf, NOW - published[rows]).astype(np.float32))
-    for ages, touched in ((found[1], first), (found[2], last)):
-        assert np.array_equal(ages, np.where(untouched, 0, np.maximum(NOW - touched[rows], 0)).astype(np.float32))
+    found = age._ages(NOW, NEVER_TOUCHED_MS, 7.0 * DAY_MS, float(DAY_MS), published, first, last, rows)
+    days, untouched = (NOW - published[rows]) / DAY_MS, first[rows] < 0
+    assert found[0] == pytest.approx(np.where(days < 0, 0, np.clip(1 - days / 7, 0, 1)))
+    for ages, touched, never, unit in ((found[1], first, 0, DAY_MS), (found[2], last, 24_000, DAY_MS / 24)):
+        assert ages == pytest.approx(np.where(untouched, never, np.maximum(NOW - touched[rows], 0) / unit))
     assert np.array_equal(found[3], untouched)
 
 
 def test_the_share_of_categories_is_a_cosine_but_for_the_users_length(chance, rows):
     counts = chance.integers(0, 9, SIZE)
     kinds = (chance.integers(1, 20, (SIZE, 8)) * (np.arange(8) < counts[:, None])).astype(np.int32)
-    affinities, found = chance.random((2, 20)), np.empty((3, COUNT), np.float32)
-    affinities[:, 0] = 0
-    kind._shares(affinities, kinds, rows, found)
-    expected = affinities[:, kinds[rows]].sum(-1) / np.sqrt(np.maximum(counts[rows], 1))
-    assert found[:2] == pytest.approx(expected, rel=1e-5)
+    published, touched = chance.integers(0, 900, SIZE), chance.permutation(SIZE)[:30]
+    for some, few in ((touched, 5), (touched[:3], 3)):
+        found = kind._kinds(some, 5, kinds, 19, published, 10.0, rows)
+        for shares, own in zip(found[:2], (some[:few], some), strict=True):
+            affinity = np.bincount(kinds[own].ravel(), minlength=20) / len(own) * (np.arange(20) > 0)
+            assert shares == pytest.approx(
+                affinity[kinds[rows]].sum(-1) / np.sqrt(np.maximum(counts[rows], 1)), rel=1e-5
+            )
+        assert found[2] == pytest.approx(np.abs(published[rows] - published[some[:few]].mean()) / 10, rel=1e-5)
 
 
 def test_features_are_less_their_mean_over_their_deviation(chance):
     features = chance.normal(3, [[1], [1e-4], [1e3], [0]], (4, 500)).astype(np.float32)
-    features[2, 0] = 1e30
-    wild = np.clip(features, -LARGEST, LARGEST).astype(np.float64)
+    features[2, 0], features[0, :3] = 1e30, [np.nan, np.inf, -np.inf]
+    wild = np.clip(np.nan_to_num(features, posinf=0, neginf=0), -LARGEST, LARGEST).astype(np.float64)
     centred = wild - wild.mean(1, keepdims=True)
     expected = np.clip(centred / np.sqrt((centred**2).mean(1, keepdims=True) + float(FLOOR) ** 2), -CLIP, CLIP)
     assert standardised(features) == pytest.approx(expected.T, abs=2e-4)

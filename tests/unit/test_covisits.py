@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from learning.signals import ONCE
-from serving.covisits import HORIZONS, LIFT, Covisits, Links, summed
+from serving.covisits import HORIZONS, LIFT, Covisits, Links, strengths_of, summed
 from serving.numbering import Numbering
 
 
@@ -26,25 +26,29 @@ def test_co_visits_that_cancel_leave_nothing_behind():
         links = recent_links(np.zeros(6, np.int64), weights, np.zeros(6, np.int64))
         lags = recent_links(np.zeros(12, np.int64), np.tile(weights, 2), np.repeat([0, 2], 6))
         for one in (links, lags):
-            rows, strengths = summed((one, one), numbering)
-            assert not strengths.any()
-            assert Covisits(rows, strengths, (one, one)).led_by(rows, numbering) == [None]
+            rows, sums = summed((one, one), numbering)
+            assert not sums.any()
+            assert Covisits(rows, strengths_of(sums, np.zeros(1, np.float32)), (one, one)).led_by(rows, numbering) == [
+                None
+            ]
 
 
 def test_strengths_are_the_sums_of_decayed_weights_over_each_horizon_forward_and_backward():
-    chance, numbering = np.random.default_rng(9), Numbering(40)
+    chance, numbering = np.random.default_rng(9), Numbering(50)
     sides = [(chance.integers(0, 40, 200), chance.integers(1, 400, 200), chance.integers(0, 50, 200)) for _ in range(2)]
-    rows, strengths = summed(tuple(recent_links(*side) for side in sides), numbering)
-    plain = np.zeros((40, 2, len(HORIZONS)))
+    rows, sums = summed(tuple(recent_links(*side) for side in sides), numbering)
+    plain = np.zeros((50, 2, len(HORIZONS)))
     for at, (targets, weights, lags) in enumerate(sides):
         for horizon, (decay, length) in enumerate(HORIZONS):
             np.add.at(plain[:, at, horizon], targets, weights / ONCE * decay**lags * (lags < length))
     assert sorted(rows.tolist()) == np.unique(np.concatenate([side[0] for side in sides])).tolist()
-    assert strengths == pytest.approx(plain[rows], rel=1e-4)
-    counts = chance.uniform(0, 9, 40).astype(np.float32)
-    led = Covisits(rows, strengths, (NONE, NONE)).of(np.arange(40), counts, numbering)
+    assert sums / ONCE == pytest.approx(plain[rows], rel=1e-4)
+    counts = chance.uniform(0, 9, 50).astype(np.float32)
+    asked = chance.permutation(50)  # the last ten of which nothing leads to
+    found = Covisits(rows, strengths_of(sums, counts[rows]), (NONE, NONE)).of(asked, numbering)
     divided = plain / (counts + 1)[:, None, None] ** LIFT
-    assert led == pytest.approx(np.stack([plain[:, 0].T, divided[:, 0].T, plain[:, 1].T, divided[:, 1].T]), rel=1e-4)
+    expected = np.stack([plain[:, 0].T, divided[:, 0].T, plain[:, 1].T, divided[:, 1].T])
+    assert found == pytest.approx(expected[..., asked], rel=1e-4)
 
 
 def test_each_item_names_the_recent_one_that_led_to_it_most_strongly():

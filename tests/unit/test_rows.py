@@ -53,3 +53,10 @@ def test_sets_that_were_saved_are_found_without_having_been_asked_for_before():
 @pytest.mark.parametrize("ids", [["a", "", "item-7"], ["a", "für", "千と千尋", ""], []])
 def test_ids_come_back_as_text(ids):
     assert saved([one.encode() for one in ids]).texts() == ids
+
+
+def test_several_strings_are_cut_out_at_once_and_beyond_the_last_there_are_none():
+    strings = [b"one", b"", b"three", b"4"]
+    assert saved(strings).some([3, 1, 0, 4, 9, 2]) == [b"4", b"", b"one", b"", b"", b"three"]
+    assert saved([]).some([0, 5]) == [b"", b""]
+    assert saved(strings).some([]) == []

@@ -28,15 +28,18 @@ def test_products_and_means_are_those_of_the_vectors_but_for_rounding(texts, vec
     rows = chance.permutation(N)[:count]
     sought = chance.standard_normal((PRODUCTS - 2, D)).astype(np.float32) / np.float32(D**0.5)
     assert texts.products(rows, sought) == pytest.approx(sought @ vectors[rows].T, abs=5e-3)
+    usual = chance.random(len(sought)).astype(np.float32)
+    assert texts.products(rows, sought, usual) == pytest.approx(sought @ vectors[rows].T - usual[:, None], abs=5e-3)
     weights = chance.uniform(-1, 1, count).astype(np.float32)
     mean, weighted = texts.means(rows, weights)
     assert mean == pytest.approx(vectors[rows].sum(0) / max(1, count), abs=1e-3)
-    assert weighted == pytest.approx(weights @ vectors[rows], abs=1e-2)
+    assert weighted == pytest.approx((weights - weights.sum() / max(1, count)) @ vectors[rows], abs=1e-2)
 
 
 def test_an_item_without_a_text_has_no_product_with_anything(texts, vectors):
     rows = np.array([0, N + 3, 1])
     assert texts.products(rows, vectors[:1])[0, 1] == 0
+    assert texts.products(rows, vectors[:1], np.ones(1, np.float32))[0, 1] == 0
     texts.put(np.array([N + 3]), np.zeros((1, D), np.float32))
     assert texts.products(rows, vectors[:1])[0, 1] == 0
 
