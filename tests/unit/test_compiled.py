@@ -10,7 +10,7 @@ import pytest
 from domain.clock import DAY_MS
 from learning.ranker import CLIP, FLOOR, LARGEST, standardised
 from serving.behaviour import NEVER_TOUCHED_MS
-from serving.features import age, kind, popularity
+from serving.features import age, kind, popularity, text
 from serving.new_items import _new
 
 SIZE, COUNT, NOW = 300, 101, 1_795_326_060_000
@@ -64,6 +64,17 @@ def test_the_share_of_categories_is_a_cosine_but_for_the_users_length(chance, ro
                 affinity[kinds[rows]].sum(-1) / np.sqrt(np.maximum(counts[rows], 1)), rel=1e-5
             )
         assert found[2] == pytest.approx(np.abs(published[rows] - published[some[:few]].mean()) / 10, rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 5, 9])
+def test_what_texts_are_compared_with_is_less_what_is_usual(chance, count):
+    vectors, usual, expected = (chance.normal(size=size).astype(np.float32) for size in ((20, 8), 8, 8))
+    recent, own = chance.permutation(20)[:count], chance.normal(size=(2, 8)).astype(np.float32)
+    means = [vectors[recent[:5]].mean(0) - usual, vectors[recent].mean(0) - usual]
+    unit = expected / np.linalg.norm(expected)
+    found = text._sought(vectors, recent, 5, usual, expected, own)
+    assert found == pytest.approx(np.vstack([*means, unit, own - usual]), abs=1e-5)
+    assert not text._sought(vectors, recent, 5, usual, 0 * expected, own)[2].any()
 
 
 def test_features_are_less_their_mean_over_their_deviation(chance):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.numbering import Numbering, best_first, by_tie
+from serving.numbering import Numbering, absent, best_first, by_tie
 
 
 def test_distinct_rows_come_in_the_order_of_their_first_occurrence():
@@ -35,3 +35,11 @@ def test_rows_are_ordered_by_their_number_and_equal_ones_by_row():
     for size in (0, 1, 2000):
         rows, tie = chance.permutation(5000)[:size], chance.choice(np.array([0, 5, 2**32 - 1], np.uint32), size)
         assert by_tie(rows, tie).tolist() == rows[np.lexsort((rows, tie))].tolist()
+
+
+def test_absent_rows_are_those_that_are_not_known_even_where_their_last_bits_are():
+    chance = np.random.default_rng(4)
+    for size in (0, 1, 20, 300):
+        known, rows = chance.permutation(9000)[:size], chance.integers(-1, 9000, 2000)
+        rows[: len(known)] = known + chance.choice([0, 4096, -4096], size)
+        assert absent(known, rows).tolist() == (~np.isin(rows, known)).tolist()
