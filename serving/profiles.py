@@ -112,7 +112,8 @@ class ProfileWaiters:
         entry = (offset, future)
         self._waiting.setdefault(user_id, []).append(entry)
         try:
-            await asyncio.wait_for(future, wait_ms / 1000)
+            async with asyncio.timeout(wait_ms / 1000):  # unlike wait_for it goes on in the very next turn of the loop
+                await future
             return True
         except TimeoutError:
             return False
