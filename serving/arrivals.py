@@ -1,4 +1,4 @@
-"""Shares that have arrived and are not taken in yet: decoded all at once, which takes half of what one by one does."""
+"""Records of shares that arrived together: decoded all at once, which takes half of what one by one does."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,48 +8,24 @@ from serving.known_ids import KnownIds
 from serving.refused import refused
 from serving.shares import Share, shares_of
 
+Arrived = tuple[str, Record]
+"""An item's id, and the record of one partition's share of its signals."""
 
-class Arrivals:
-    """Records of shares, with the rows of their items, in the order in which they came."""
 
-    def __init__(self, ids: KnownIds) -> None:
-        """Takes what knows the rows of the predecessors' ids."""
-        self._ids = ids
-        self._waiting: list[tuple[int, Record]] = []
+def readable(arrived: Sequence[Arrived], ids: KnownIds) -> Iterator[tuple[str, int, Share | None]]:
+    """Gives item id, partition and share of each, in order; None for one that is taken away.
 
-    def put(self, row: int, record: Record) -> None:
-        """Takes the record of one partition's share of an item's signals."""
-        self._waiting.append((row, record))
-
-    @property
-    def rows(self) -> set[int]:
-        """The rows of the items whose shares wait."""
-        return {row for row, _ in self._waiting}
-
-    def take(self) -> list[tuple[int, int, Share | None]]:
-        """Returns row, partition and share of each, None for one that is taken away; none of them waits any longer.
-
-        What cannot be read is told of, counted and left out.
-        """
-        waiting, self._waiting = self._waiting, []
-        shares = self._read([record for _, record in waiting])
-        return [
-            (row, record.partition, share)
-            for (row, record), share in zip(waiting, shares, strict=True)
-            if share is not None or record.value is None
-        ]
-
-    def _read(self, records: Sequence[Record]) -> Iterator[Share | None]:
-        """Gives the share of each record; None for one without, and for one that cannot be read."""
-        some = [record.value for record in records if record.value is not None]
-        try:
-            shares = iter(shares_of(some, self._ids))
-        except MalformedEvent as error:
-            if len(records) == 1:
-                refused(records[0], error)
-                yield None
-                return
-            for record in records:
-                yield from self._read([record])
+    What cannot be read is told of, counted and left out.
+    """
+    some = [record.value for _, record in arrived if record.value is not None]
+    try:
+        shares = iter(shares_of(some, ids))
+    except MalformedEvent as error:
+        if len(arrived) == 1:
+            refused(arrived[0][1], error)
             return
-        yield from (None if record.value is None else next(shares) for record in records)
+        for one in arrived:
+            yield from readable([one], ids)
+        return
+    for item_id, record in arrived:
+        yield item_id, record.partition, None if record.value is None else next(shares)

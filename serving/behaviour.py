@@ -10,7 +10,7 @@ from domain.clock import DAY_MS
 from domain.log_reader import Record
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from learning.signals_record import NUMBERS, unpack_share
-from serving.arrivals import Arrivals
+from serving.arrivals import Arrived, readable
 from serving.catalogue import FIRST_CAPACITY, Catalogue
 from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
@@ -47,7 +47,7 @@ class Behaviour:
         self._loading: Loading | None = None
         self._changes = 0
         self.learned_to: dict[int, int] = {}
-        self._arrivals = Arrivals(self._ids)
+        self._arrived: list[Arrived] = []
         self._due: dict[int, None] = {}  # rows whose counts to add up
         self._later = Later(self._take_in)
         self._trending = Trending(catalogue)
@@ -99,7 +99,7 @@ class Behaviour:
         A share older than the one held is left out, and so is what cannot be read: that is counted.
         """
         self.settle()
-        self._arrivals.put(self._catalogue.row(item_id), record)
+        self._arrived.append((item_id, record))
         self._later.changed()
 
     def together(self) -> AbstractContextManager[None]:
@@ -172,9 +172,13 @@ class Behaviour:
         self._predecessors = LinkTable(columns.strings("predecessors"))
 
     def _take_in(self) -> None:
-        self._shares.hold(self._arrivals.rows)
-        for row, partition, share in self._arrivals.take():
-            self._put(row, partition, share)
+        if self._arrived:
+            arrived, self._arrived = self._arrived, []
+            read = list(readable(arrived, self._ids))
+            rows = self._catalogue.rows_of([item_id for item_id, _, _ in read])
+            self._shares.hold({*rows})
+            for row, (_, partition, share) in zip(rows, read, strict=True):
+                self._put(row, partition, share)
         self._sum_due()
 
     def _put(self, row: int, partition: int, share: Share | None) -> None:

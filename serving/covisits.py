@@ -66,7 +66,7 @@ class Covisits:
     strengths: NDArray[np.float32]
     links: tuple[Links, Links]
 
-    def of(self, rows: Rows, numbering: Numbering) -> "Led":
+    def of(self, rows: Rows, numbering: Numbering) -> Led:
         """Returns the strengths of (C,) rows."""
         led: Led = _led(numbering.marks, self.rows, self.strengths, rows)
         return led
