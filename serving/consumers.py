@@ -4,6 +4,7 @@ aiokafka makes a `LogRecord` of each record instead of its own, here as in the w
 Written against aiokafka 0.14.0 (pinned); tests/integration/test_log_reader.py holds it on a real broker.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -30,14 +31,23 @@ async def assign_all(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> lis
     Raises:
         TopicError: a topic does not exist.
     """
-    names = [settings.topic(name) for name in FOLLOWED]
+    found = await partitions_of(settings, FOLLOWED)
+    consumer.assign(found)
+    return found
+
+
+async def partitions_of(settings: KafkaSettings, names: Sequence[str]) -> list[TopicPartition]:
+    """Returns the partitions of topics, which are named as the design names them.
+
+    Raises:
+        TopicError: one does not exist.
+    """
     found: list[TopicPartition] = []
-    for told in await _described(names, settings):
+    for told in await _described([settings.topic(name) for name in names], settings):
         if told["error_code"] or not told["partitions"]:
             generation = f" (FRESHET_GENERATION={settings.generation})" if settings.generation else ""
             raise TopicError(f"topic {told['topic']} does not exist{generation}; run: freshet topics create")
         found += sorted(TopicPartition(told["topic"], one["partition"]) for one in told["partitions"])
-    consumer.assign(found)
     return found
 
 

@@ -8,7 +8,7 @@ apply path, one slate at a time, and leaves out what does not fit. The replica s
 A slate counts only if it was made before the event, which is held twice. By time: the replica's clock said less
 when it was made than the event's arrival in Kafka. Arrivals are dated by the broker's or the producer's clock, so
 a replica that is ahead of it loses judgements, and one that is behind would take slates that are too late. Hence
-also by offset, for which no clock is asked: the signals that the slate was made from end before the event's.
+also by offset, for which no clock is asked: what the slate was made from, signals and interactions, ends before it.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ class Ahead:
     Attributes:
         rows: (R,) int32, the first KEPT at most, best first; (0,) if serving had nothing to show.
         made_ms: when, by the replica's clock.
-        learned_to: highest offset whose signals it was made from, of each partition that its users may be in.
+        learned_to: highest offset that it may have been made from, of each partition that its users may be in.
     """
 
     rows: NDArray[np.int32]
@@ -173,7 +173,7 @@ class LiveMeter:
             return False
         user_id = next(iter(self._waiting))
         partition = self._waiting.pop(user_id)
-        ahead = self._predict(user_id, {partition: self._model.learned_to.get(partition, -1)})
+        ahead = self._predict(user_id, {partition: self._model.known_to(partition)})
         if ahead is not None:
             self._ahead[user_id] = ahead
             if len(self._ahead) > self._remembered:

@@ -9,6 +9,11 @@ freshness = Histogram(
     "From a click's arrival in Kafka to this replica's memory, for real traffic",
     buckets=MILLISECONDS,
 )
+profile_delay = Histogram(
+    "freshet_profile_delay_seconds",
+    "From a click's arrival in Kafka to this replica's memory by way of a stream worker, in the profile that it wrote",
+    buckets=MILLISECONDS,
+)
 apply_delay = Histogram(
     "freshet_apply_delay_seconds",
     "From the writing of a profile by the stream worker to this replica's memory",

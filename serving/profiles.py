@@ -1,6 +1,5 @@
-"""Profiles as a replica holds them, and the waiting for one to reflect an event."""
+"""Profiles as workers wrote them and a replica holds them."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -15,6 +14,9 @@ class ProfileStore(Protocol):
 
     def get(self, user_id: str) -> Profile | None:
         """Returns a user's profile, None for a user who is not known."""
+
+    def position(self, user_id: str) -> int:
+        """Returns the position of a user's profile, -1 for a user who is not known."""
 
     def put(self, user_id: str, raw: bytes | None) -> Profile | None:
         """Takes an encoded profile (None deletes) and returns it, or None if it was refused as older."""
@@ -45,6 +47,11 @@ class MemoryProfiles:
         """Returns a user's profile, None for a user who is not known."""
         raw = self._raw(user_id)
         return None if raw is None else unpack(raw, Profile)
+
+    def position(self, user_id: str) -> int:
+        """Returns the position of a user's profile, -1 for a user who is not known."""
+        raw = self._raw(user_id)
+        return -1 if raw is None else unpack(raw, Reach).position
 
     def put(self, user_id: str, raw: bytes | None) -> Profile | None:
         """Takes an encoded profile (None deletes) and returns it, or None if it was refused as older."""
@@ -85,39 +92,3 @@ class MemoryProfiles:
         if len(users) != len(saved):
             raise SnapshotCorrupt(f"{len(users)} users with {len(saved)} profiles")
         self._users, self._saved = users, saved
-
-
-class ProfileWaiters:
-    """Requests that wait until a user's profile reflects an offset. No polling: the apply wakes them."""
-
-    def __init__(self, profiles: ProfileStore) -> None:
-        self._profiles = profiles
-        self._waiting: dict[str, list[tuple[int, asyncio.Future[None]]]] = {}
-
-    def applied(self, user_id: str, position: int) -> None:
-        """Wakes whoever waits for this user at or below the position."""
-        waiting = self._waiting.get(user_id)
-        if not waiting:
-            return
-        for offset, future in waiting:
-            if offset <= position and not future.done():
-                future.set_result(None)
-
-    async def reached(self, user_id: str, offset: int, wait_ms: int) -> bool:
-        """Whether the user's profile reflects the offset, now or within `wait_ms`."""
-        profile = self._profiles.get(user_id)
-        if profile is not None and profile.position >= offset:
-            return True
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (offset, future)
-        self._waiting.setdefault(user_id, []).append(entry)
-        try:
-            async with asyncio.timeout(wait_ms / 1000):  # unlike wait_for it goes on in the very next turn of the loop
-                await future
-            return True
-        except TimeoutError:
-            return False
-        finally:
-            self._waiting[user_id].remove(entry)
-            if not self._waiting[user_id]:
-                del self._waiting[user_id]

@@ -217,7 +217,7 @@ class Query:
 
 def stored_query(model: ReadModel, user_id: str, count: int, now_ms: int) -> Query:
     """Returns the query of a user with their stored profile and the replica's settings, nothing else asked for."""
-    profile = model.profiles.get(user_id)
+    profile = model.profile(user_id)
     return Query(
         user_id=user_id,
         count=count,

@@ -17,7 +17,7 @@ from domain.items import decode_item
 from domain.log_reader import Record
 from domain.profile import Profile
 from domain.settings import ServingSettings
-from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
+from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
 from embeddings.ann_index import AnnIndex
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import ItemEmbedding
@@ -31,7 +31,9 @@ from serving.columns import Column, Columns
 from serving.many import Many
 from serving.models import Loader, Models
 from serving.new_items import NewItems
-from serving.profiles import MemoryProfiles, ProfileStore, ProfileWaiters
+from serving.pending import Pending
+from serving.profile_waiters import ProfileWaiters
+from serving.profiles import MemoryProfiles, ProfileStore
 from serving.refused import refused
 from serving.sequence_space import SequenceSpace
 from serving.side_effects.click_through import ClickThrough
@@ -63,7 +65,9 @@ class ReadModel:
     """Items, embeddings, signals, profiles and models.
 
     Attributes:
-        catalogue, behaviour, new_items, profiles, models: what the request path reads.
+        catalogue, behaviour, new_items, models: what the request path reads, and `profile`.
+        profiles: as workers wrote them.
+        pending: what users did since.
         waiters: requests that wait for a profile.
         watcher: is told of changed profiles once the replica is live; None for nobody.
         tracer: goes on with the traces that records come with; None for nobody.
@@ -93,7 +97,8 @@ class ReadModel:
         self._ranker = Ranker(features)
         own: dict[str, Loader] = {"ranker": self._load_ranker, "sequence": self._load_sequence}
         self.models = Models(own | dict(loaders or {}), keeps_raw=bool(settings.snapshot_path))
-        self.waiters = ProfileWaiters(self.profiles)
+        self.pending = Pending(self.profiles, self.types, settings.profile_size)
+        self.waiters = ProfileWaiters(self.pending)
         self.live = False  # while it restores, ages say nothing about freshness
         self.watcher: ProfileWatcher | None = None
         self.click_through = ClickThrough(self.types)
@@ -105,12 +110,22 @@ class ReadModel:
             settings.topic(ITEM_SIGNALS): self._apply_signals,
             settings.topic(USER_PROFILES): self._apply_profile,
             settings.topic(MODELS): self._apply_model,
+            settings.topic(INTERACTIONS): self._apply_interaction,
         }
+
+    def profile(self, user_id: str) -> Profile | None:
+        """Returns a user's profile with all that was read of what they did, None for a user who is not known."""
+        return self.pending.profile(user_id)
 
     @property
     def learned_to(self) -> dict[int, int]:
         """See `Behaviour.learned_to`."""
         return self.behaviour.learned_to
+
+    def known_to(self, partition: int) -> int:
+        """Returns the highest offset of a partition of `interactions` that an answer may reflect, -1 for none."""
+        ahead = self.pending.next_offset(partition) or 0
+        return max(self.learned_to.get(partition, -1), ahead - 1)
 
     def begin_loading(self) -> None:
         """What is applied from now on is only put down, as far as that is quicker, until `settle`."""
@@ -166,12 +181,22 @@ class ReadModel:
         if watcher is not None and watched and (profile is not None or record.value is None):
             watcher.applied(key, record.partition, old, profile)
         if profile is not None:
-            self.waiters.applied(key, profile.position)
+            known = self.pending.settle(key, profile.position)
+            self.waiters.applied(key)
             if self.live:
                 self.click_through.applied(key, profile)
                 now = self._clock()
-                metrics.freshness.observe(max(0, now - profile.arrived_ms) / 1000)
+                took_s = max(0, now - profile.arrived_ms) / 1000
+                metrics.profile_delay.observe(took_s)
+                if not known:
+                    metrics.freshness.observe(took_s)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
+
+    def _apply_interaction(self, key: str, record: Record) -> None:
+        if self.pending.take(record) is not None:
+            self.waiters.applied(key)
+            if self.live:
+                metrics.freshness.observe(max(0, self._clock() - record.timestamp) / 1000)
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs beside the index, step by step; nothing may be applied in between."""
@@ -205,6 +230,7 @@ class ReadModel:
         """Forgets all, as before the first record."""
         self._take(Catalogue(self.catalogue.index.like(), self._own_version))
         self.profiles.restore(None)
+        self.pending.clear()
         self.models.clear()
         self.live = False
 

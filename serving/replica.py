@@ -17,6 +17,7 @@ from serving.index_meter import IndexMeter
 from serving.intake import Intake
 from serving.live_meter import LiveMeter
 from serving.log_tail import LogTail
+from serving.read_ahead import ReadAhead
 from serving.read_model import ReadModel
 from serving.side_effects.exposures import ExposureLog
 from serving.snapshot.snapshots import Snapshots
@@ -30,6 +31,7 @@ class Replica:
     settings: ServingSettings
     model: ReadModel
     follower: Follower
+    read_ahead: ReadAhead
     intake: Intake
     exposures: ExposureLog
     encoder: TextEncoder | None
@@ -45,6 +47,7 @@ class Replica:
         await self.meter.start()
         await self.index_meter.start()
         await self.follower.start()
+        await self.read_ahead.start()
         await self.exposures.start()
         self._settling = asyncio.create_task(self._settle())
 
@@ -56,6 +59,7 @@ class Replica:
         """Stops what `start` began."""
         if self._settling is not None:
             self._settling.cancel()
+        await self.read_ahead.stop()
         await self.follower.stop()
         await self.meter.stop()
         await self.index_meter.stop()
@@ -91,6 +95,7 @@ def build_replica(
         settings=settings,
         model=model,
         follower=follower,
+        read_ahead=ReadAhead(settings, model, follower.ready),
         intake=intake,
         exposures=exposures,
         encoder=encoder,

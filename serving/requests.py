@@ -69,9 +69,9 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
     fresh = True
     if request.after is not None:
         wait_ms = min(request.wait_ms, replica.settings.max_wait_ms)
-        offset = from_token(request.after).offset
+        position = from_token(request.after)
         waiting = perf_counter()
-        fresh = await replica.model.waiters.reached(request.user_id, offset, wait_ms)
+        fresh = await replica.model.waiters.reached(request.user_id, position, wait_ms)
         metrics.after_seconds.labels("true" if fresh else "false").observe(perf_counter() - waiting)
     query = _query(replica, request)
     slate = recommend(query)

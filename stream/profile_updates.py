@@ -11,8 +11,8 @@ from sys import intern
 
 import msgspec
 
-from domain.errors import EventError, MalformedEvent, without_frames
-from domain.interactions import Interaction, InteractionType, decode_interaction
+from domain.errors import EventError, without_frames
+from domain.interactions import Interaction, InteractionType, interaction_of
 from domain.log_reader import Headers, Record
 from domain.profile import Insertion
 from learning.signals import ItemSignals, Lesson, learn, pulling_types
@@ -86,7 +86,7 @@ def apply_interactions(state: PartitionState, records: Sequence[Record], rules: 
     others: list[tuple[str, str]] = []
     for record in records:
         try:
-            interaction = _decoded(record, rules)
+            interaction = interaction_of(record.key, record.value, record.timestamp, rules.types)
         except EventError as error:
             outcome.refused.append((record, without_frames(error)))
             continue
@@ -139,18 +139,6 @@ def _learned(state: PartitionState, item_id: str, lessons: Sequence[Lesson]) -> 
         signals = state.signals[item_id] = ItemSignals()
     learn(signals, lessons)
     return signals
-
-
-def _decoded(record: Record, rules: Rules) -> Interaction:
-    if record.value is None:
-        raise MalformedEvent("the record has no value; an interaction cannot be deleted, only its user erased")
-    interaction = decode_interaction(record.value, record.timestamp, rules.types)
-    if record.key != interaction.user_id.encode():
-        raise MalformedEvent(
-            f"user_id: the record's key is {record.key!r} but user_id is {interaction.user_id!r};"
-            " interactions are keyed by user_id, or a user's events would be spread over partitions"
-        )
-    return interaction
 
 
 def sent_on(headers: Headers, guest: str) -> list[tuple[str, bytes]]:

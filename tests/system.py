@@ -11,11 +11,15 @@ import httpx
 from cli.broker import free_port
 from cli.children import Child, freshet_command
 from cli.state import hashes_of_topics
+from cli.topic_records import records_of
+from domain.codecs import unpack
 from domain.interactions import Interaction
 from domain.items import Item
-from domain.positions import Position, to_token
+from domain.positions import Position
+from domain.profile import Reach
 from domain.settings import KafkaSettings, ServingSettings, load_settings
-from freshet import Client, Emitter
+from domain.topics import USER_PROFILES
+from freshet import Emitter
 from stream.topic_admin import create_topics
 from tests.forked import ForkedChild
 
@@ -101,11 +105,14 @@ class System:
             return {user: delivery.position(10) for user, delivery in sent}
 
     def learned(self, positions: dict[str, Position]) -> None:
-        """Waits until the replica's profiles reflect the positions."""
-        with Client(self.url, timeout_s=30) as client:
-            for user, position in positions.items():
-                token = to_token(position)
-                self.until(lambda: client.recommend(user, count=1, after=token, wait_ms=1000).fresh)  # noqa: B023
+        """Waits until workers have dealt with all up to the positions and the replica has what they wrote."""
+        self.until(lambda: all(self.written().get(user, -1) >= one.offset for user, one in positions.items()))
+        self.until(lambda: self.replica_hashes()["user-profiles"] == self.hashes()["user-profiles"])
+
+    def written(self) -> dict[str, int]:
+        """The position of each user's profile in Kafka."""
+        found = records_of(self.settings, USER_PROFILES)
+        return {one.key.decode(): unpack(one.value, Reach).position for one in found if one.value is not None}
 
     def embedded(self, count: int) -> None:
         """Waits until the replica holds that many vectors."""

@@ -27,7 +27,7 @@ EXAMPLE = ProfileAnswer(
 async def profile(request: Request, user_id: str) -> Response:
     """The user's remembered interactions, the newest first; empty for someone unknown."""
     replica = replica_of(request)
-    stored = replica.model.profiles.get(user_id) or EMPTY
+    stored = replica.model.profile(user_id) or EMPTY
     query = Query(user_id, 1, replica.clock(), stored.touches, replica.model)
     history = [
         HistoryEntry(

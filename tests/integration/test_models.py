@@ -24,6 +24,7 @@ from domain.settings import KafkaSettings, ServingSettings, load_settings
 from domain.topics import MODELS
 from embeddings.exact_index import ExactIndex
 from serving.follower import Follower
+from serving.read_ahead import ReadAhead
 from serving.read_model import ReadModel
 
 
@@ -39,7 +40,7 @@ class Loop:
         self._loop = asyncio.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever)
         self._thread.start()
-        self.followers: list[Follower] = []
+        self.followers: list[Follower | ReadAhead] = []
 
     def do(self, coroutine) -> None:
         done: Future[None] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
