@@ -25,30 +25,41 @@ BOUNDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 @dataclass(frozen=True)
 class Click:
-    """One click, where its record lies, and when what happened: durations, and epoch milliseconds."""
+    """One click, where its record lies, and what it took, in milliseconds.
+
+    Attributes:
+        produce_ms: until Kafka had confirmed it.
+        answer_ms: from there until the slate that reflects it was here.
+        known_ms: when Kafka had confirmed it, epoch milliseconds.
+    """
 
     user: str
     item: str
     position: Position
     with_token: bool
-    acknowledged_after_ms: float
-    took_ms: float
-    acknowledged_ms: int
-    ended_ms: int
+    produce_ms: float
+    answer_ms: float
+    known_ms: int
+
+    @property
+    def took_ms(self) -> float:
+        """All of it."""
+        return self.produce_ms + self.answer_ms
 
 
 def stages(settings: KafkaSettings, clicks: Sequence[Click], suffix: str) -> list[Figure]:
     """Prints a histogram of each stage and returns their medians and 99th percentiles.
 
-    Stages: `produce` until Kafka has the click; `wait_and_update` until the worker begins to write what came of
-    it; `write_signals` until it begins to write the profile; `write_profile_and_answer` until the slate is here.
+    Stages: `produce` until Kafka has the click, and `answer` from there until the slate that reflects it is here. And
+    what a worker does meanwhile, for which no slate waits: `wait_and_update` from Kafka's confirmation until it begins
+    to write what the items learn, `write_signals` until it begins to write the profile.
     """
     made = asyncio.run(_made(settings, clicks))
     found = {
-        "produce": [one.acknowledged_after_ms for one in clicks],
-        "wait_and_update": [signals - one.acknowledged_ms for one, (signals, _) in made],
+        "produce": [one.produce_ms for one in clicks],
+        "answer": [one.answer_ms for one in clicks],
+        "wait_and_update": [signals - one.known_ms for one, (signals, _) in made],
         "write_signals": [float(profile - signals) for _, (signals, profile) in made],
-        "write_profile_and_answer": [float(one.ended_ms - profile) for one, (_, profile) in made],
     }
     print(_histogram(found))
     return [

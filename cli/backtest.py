@@ -9,7 +9,7 @@ import typer
 
 from cli.off_policy import run_off_policy
 from domain.errors import ConfigError
-from domain.settings import ServingSettings, StreamSettings, load_settings
+from domain.settings import ServingSettings, load_settings
 
 Protocol = Literal["prequential", "new-items", "temporal", "last-one"]
 
@@ -62,18 +62,12 @@ def backtest(  # noqa: PLR0913, PLR0917  (the options of the command)
         typer.echo("\n".join(lines))
 
 
-def _configurations(files: list[Path]) -> dict[str, tuple[ServingSettings, int]]:
-    """Returns the settings of each configuration by name, with the size of a profile."""
+def _configurations(files: list[Path]) -> dict[str, ServingSettings]:
+    """Returns the settings of each configuration by name."""
     found: dict[str, dict[str, Any]] = {path.stem: _read(path) for path in files} or {"default": {}}
     if len(found) < len(files):
         raise ConfigError("--config: two files of the same name; the table tells them apart by it")
-    return {name: _settings(dict(values)) for name, values in found.items()}
-
-
-def _settings(values: dict[str, Any]) -> tuple[ServingSettings, int]:
-    size = values.pop("profile_size", None)
-    stream = load_settings(StreamSettings, **({} if size is None else {"profile_size": size}))
-    return load_settings(ServingSettings, **values), stream.profile_size
+    return {name: load_settings(ServingSettings, **values) for name, values in found.items()}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli.logs import set_up_logging
-from domain.settings import ServingSettings, StreamSettings, load_settings
+from domain.settings import ServingSettings, load_settings
 
 
 def learn(
@@ -38,4 +38,4 @@ def learn(
     stopping = Event()
     for one in (signal.SIGTERM, signal.SIGINT):
         signal.signal(one, lambda *_: stopping.set())
-    run(settings, load_settings(StreamSettings, **given).profile_size, every, stopping)
+    run(settings, every, stopping)

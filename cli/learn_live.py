@@ -79,7 +79,7 @@ class Feed:
         return [(self._name_of[record.topic], record) for record in records]
 
 
-def run(settings: ServingSettings, profile_size: int, every_s: float, stopping: Event) -> None:
+def run(settings: ServingSettings, every_s: float, stopping: Event) -> None:
     """Learns until `stopping` is set; publishes every `every_s` seconds if anything was learned, and at the end.
 
     Raises:
@@ -95,7 +95,7 @@ def run(settings: ServingSettings, profile_size: int, every_s: float, stopping: 
     }
     with connected(KafkaConsumer, settings, **options) as consumer:
         feed = Feed(consumer, settings)
-        learner = caught_up(feed, settings, profile_size)
+        learner = caught_up(feed, settings)
         log.info("caught up: %d interactions, learned from %d", learner.world.offset, learner.learned)
         due_s = time.monotonic()  # what was learned on the way goes out at once
         while not stopping.is_set():
@@ -107,7 +107,7 @@ def run(settings: ServingSettings, profile_size: int, every_s: float, stopping: 
         publish(learner, settings)
 
 
-def caught_up(feed: Feed, settings: ServingSettings, profile_size: int) -> Learner:
+def caught_up(feed: Feed, settings: ServingSettings) -> Learner:
     """Returns a learner that knows all there is, and has learned from what came after the active ranker was made.
 
     Without an active ranker it learns from the newest BOOTSTRAP interactions.
@@ -118,7 +118,7 @@ def caught_up(feed: Feed, settings: ServingSettings, profile_size: int) -> Learn
     for topic, record in progress(feed.to_ends(), "reading", "records"):
         if topic != EXPOSURES or record.timestamp >= since_ms - WINDOW_MS:
             by_topic[topic].append(record)
-    learner = Learner(World(settings, profile_size, _width(settings, by_topic[ITEM_EMBEDDINGS])), profile_size)
+    learner = Learner(World(settings, _width(settings, by_topic[ITEM_EMBEDDINGS])))
     for record in records_of(settings, USER_PROFILES):
         learner.forgotten((record.key or b"").decode("utf-8", "replace"), record.value)
     learner.forget(by_topic[USERS])

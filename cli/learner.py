@@ -37,10 +37,9 @@ class Learner:
         refused: records that could not be read; the workers put interactions into the dead letters.
     """
 
-    def __init__(self, world: World, profile_size: int) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
         self.learned = self.shown = self.refused = 0
-        self._profile_size = profile_size
         self._judge = Judge(world, EventLog([], [], np.zeros(0, np.int64)), None)
         self._exposed = Exposed(world)
         self._people = PartitionState()
@@ -117,7 +116,7 @@ class Learner:
     def _is_new(self, one: Interaction) -> bool:
         """Whether the user's profile would take it in: no duplicate, and not older than all it remembers."""
         profile = self.world.model.profiles.get(one.user_id) or EMPTY
-        return insert(profile, touch_of(one, self.world.offset), self._profile_size)[1] is Insertion.NEW
+        return insert(profile, touch_of(one, self.world.offset), self.world.settings.profile_size)[1] is Insertion.NEW
 
     def _read(self, record: Record) -> Interaction | None:
         try:

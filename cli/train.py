@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.candidates import Active, PromoteIf, active_of, deliver
-from domain.settings import ServingSettings, StreamSettings, load_settings
+from domain.settings import ServingSettings, load_settings
 
 if TYPE_CHECKING:
     from cli.training_log import TrainingLog
@@ -87,8 +87,7 @@ def ranker(  # noqa: PLR0913, PLR0917  (the options of the command)
     log = _log(folder, settings)
     active = _active(settings, "ranker", folder, publish)
     expecting = _active(settings, "sequence", folder, publish)
-    size = load_settings(StreamSettings).profile_size
-    candidate = train_ranker(log, settings, size, learn_on, seconds, active, expecting)
+    candidate = train_ranker(log, settings, learn_on, seconds, active, expecting)
     deliver(settings, candidate, out, publish, promote_if)
 
 

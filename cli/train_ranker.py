@@ -23,7 +23,6 @@ MISSED = -1
 def train_ranker(  # noqa: PLR0913, PLR0917  (what the command asks)
     log: TrainingLog,
     settings: ServingSettings,
-    profile_size: int,
     learn_on: int,
     seconds: float,
     active: Active | None,
@@ -37,7 +36,6 @@ def train_ranker(  # noqa: PLR0913, PLR0917  (what the command asks)
     Args:
         log: what is learned from.
         settings: as replicas have them.
-        profile_size: interactions a profile remembers.
         learn_on: so many of the newest events are learned from; what is older builds the state.
         seconds: learning ends after so long, with what it has.
         active: the ranker it is compared with.
@@ -48,7 +46,7 @@ def train_ranker(  # noqa: PLR0913, PLR0917  (what the command asks)
     """
     if len({int(row) for rows, _ in log.sequences() for row in rows}) < 2:
         raise ConfigError("the ranker cannot be trained: fewer than two items of the catalogue were chosen in the log")
-    world = world_of(log, settings, profile_size, sequence)
+    world = world_of(log, settings, sequence)
     judge = Judge(world, log, None)
     start = max(0, len(log) - learn_on)
     judge.replay(progress(range(start), "replaying", "events"))
@@ -64,9 +62,9 @@ def train_ranker(  # noqa: PLR0913, PLR0917  (what the command asks)
     return Candidate("ranker", world.model.ranker().to_bytes(), told.metrics, told.comparison, trained_on, told.better)
 
 
-def world_of(log: TrainingLog, settings: ServingSettings, profile_size: int, sequence: Active | None) -> World:
+def world_of(log: TrainingLog, settings: ServingSettings, sequence: Active | None) -> World:
     """Returns a world with the log's catalogue and the sequence model, before its first event."""
-    world = World(settings, profile_size, log.vectors.shape[1])
+    world = World(settings, log.vectors.shape[1])
     for at, item in enumerate(log.items):
         world.put_items([item], log.vectors[at : at + 1], log.version, int(log.arrived_ms[at]))
     if sequence is not None:

@@ -1,8 +1,8 @@
 """What a replica that keeps up fetches, and when: profiles always, and while much is written all else now and then.
 
-A request may wait for a profile, and for nothing else. Signals are written just before the profiles of the same events,
-so a fetch of everything brings the one or the other, and each names every partition, which takes replica and broker the
-longer the more there are.
+A request may wait for a profile where clicks are not read ahead of it, and for nothing else. Signals are written just
+before the profiles of the same events, so a fetch of everything brings the one or the other, and each names every
+partition, which takes replica and broker the longer the more there are.
 """
 
 import math

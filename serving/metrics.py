@@ -14,6 +14,10 @@ profile_delay = Histogram(
     "From a click's arrival in Kafka to this replica's memory by way of a stream worker, in the profile that it wrote",
     buckets=MILLISECONDS,
 )
+pending = Gauge(
+    "freshet_pending_interactions",
+    "What users did that no stream worker's profile reflects yet: interactions, and one more for each user",
+)
 apply_delay = Histogram(
     "freshet_apply_delay_seconds",
     "From the writing of a profile by the stream worker to this replica's memory",

@@ -82,7 +82,9 @@ class Pending:
         self._let_go(user_id)
         if held.profile.position > position:
             left = tuple(one for one in held.profile.touches if one.offset > position)
-            self._hold(user_id, held._replace(profile=Profile(left, held.profile.position, arrived_ms=held.profile.arrived_ms)))
+            self._hold(
+                user_id, held._replace(profile=Profile(left, held.profile.position, arrived_ms=held.profile.arrived_ms))
+            )
         return known
 
     def profile(self, user_id: str) -> Profile | None:

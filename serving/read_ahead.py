@@ -16,6 +16,7 @@ from domain.errors import BrokerUnavailable, TopicError
 from domain.log_reader import Record
 from domain.settings import ServingSettings
 from domain.topics import INTERACTIONS
+from serving import metrics
 from serving.consumers import new_consumer, partitions_of
 from serving.read_model import ReadModel
 
@@ -48,6 +49,7 @@ class ReadAhead:
 
     async def start(self) -> None:
         """Begins to read, in the background; a broker that is away is waited for."""
+        metrics.pending.set_function(lambda: len(self._model.pending))
         if self._settings.read_ahead:
             self._task = asyncio.create_task(self._follow())
 

@@ -23,7 +23,7 @@ TRAINING_SECONDS = 480.0
 def judge(  # noqa: PLR0913, PLR0917  (what the command asks)
     folder: Path,
     protocol: str,
-    configurations: Mapping[str, tuple[ServingSettings, int]],
+    configurations: Mapping[str, ServingSettings],
     last: int,
     warm_up: int,
     retrain_every: int,
@@ -36,7 +36,7 @@ def judge(  # noqa: PLR0913, PLR0917  (what the command asks)
 def judge_all(  # noqa: PLR0913, PLR0917  (what the command asks)
     folder: Path,
     protocol: str,
-    configurations: Mapping[str, tuple[ServingSettings, int]],
+    configurations: Mapping[str, ServingSettings],
     last: int,
     warm_up: int,
     retrain_every: int,
@@ -46,7 +46,7 @@ def judge_all(  # noqa: PLR0913, PLR0917  (what the command asks)
     Raises:
         ConfigError: the folder has nothing to judge.
     """
-    log = read_log(folder, next(iter(configurations.values()))[0])
+    log = read_log(folder, next(iter(configurations.values())))
     if log.refused.count:
         typer.echo(f"left out {log.refused.count:,} lines:", err=True)
         typer.echo("\n".join(log.refused.report()), err=True)
@@ -54,8 +54,8 @@ def judge_all(  # noqa: PLR0913, PLR0917  (what the command asks)
     encoder = TransformerEncoder()
     vectors = encoder.encode([item.text() for item in log.items])
     found: dict[str, Judge] = {}
-    for name, (settings, profile_size) in configurations.items():
-        world = World(settings, profile_size, encoder.dimension)
+    for name, settings in configurations.items():
+        world = World(settings, encoder.dimension)
         world.put_items(log.items, vectors, encoder.version, int(log.times_ms[0]))
         every = 0 if "sequence" in settings.disabled else retrain_every
         plan = Plan(last, warm_up, every, config, lambda text: typer.echo(text, err=True))

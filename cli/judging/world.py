@@ -32,11 +32,11 @@ class World:
         offset: how many interactions it has seen.
     """
 
-    def __init__(self, settings: ServingSettings, profile_size: int, dimension: int) -> None:
+    def __init__(self, settings: ServingSettings, dimension: int) -> None:
         self.settings = settings
         self.model = ReadModel(settings, FaissIndex(dimension, settings.exact_index_below), features=NAMES)
         self.offset = 0
-        self._rules = Rules(settings.all_interaction_types(), profile_size)
+        self._rules = Rules(settings.all_interaction_types(), settings.profile_size)
         self._state = PartitionState()
 
     def put_items(self, items: Sequence[Item], vectors: NDArray[np.float32], version: str, now_ms: int) -> None:

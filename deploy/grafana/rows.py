@@ -29,13 +29,19 @@ CLICK_TO_MEMORY = lines(
     *quantiles("freshet_freshness_seconds", shares=(0.5, 0.95, 0.99)),
     about="From a click's arrival in Kafka to the replicas' memory: every slate after that reflects it.",
 )
+CLICK_TO_PROFILE = lines(
+    "Click to profile",
+    "s",
+    *quantiles("freshet_profile_delay_seconds", shares=(0.5, 0.95, 0.99)),
+    about="From a click's arrival in Kafka through a worker to the replicas' memory. Slates reflect it sooner.",
+)
 STAGES = lines(
     "Where the time goes, mean",
     "s",
     (mean("freshet_stream_freshness_stage_seconds", "stage"), "{{stage}}"),
     (mean("freshet_apply_delay_seconds"), "apply"),
     about="wait: in Kafka, until the batch begins. update: profiles and signals. write: until the profiles are on "
-    "their way. apply: from there into the replicas' memory. In this order they make up the way of a click.",
+    "their way. apply: from there into the replicas' memory. In this order they make up the way of a profile.",
 )
 INTERACTIONS = lines(
     "Interactions a second", "ops", rates("freshet_stream_interactions_total", "type", "outcome"), about="As applied."
@@ -124,6 +130,7 @@ STREAM: list[Row] = [
         "Freshness",
         [
             CLICK_TO_MEMORY,
+            CLICK_TO_PROFILE,
             STAGES,
             lines("Stages", "s", *quantiles("freshet_stream_freshness_stage_seconds", "stage")),
         ],

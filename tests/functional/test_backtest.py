@@ -88,7 +88,7 @@ def test_the_same_log_gives_the_same_figures(habits):
 def test_what_an_index_covers_when_judging_begins_is_no_matter_of_time():
     items = [Item(item_id=f"i{at}", title=f"film {at}") for at in range(FRESH_MIN + 200)]
     vectors = np.random.default_rng(0).standard_normal((len(items), 8)).astype(np.float32)
-    world = World(ServingSettings(exact_index_below=1000), 200, 8)
+    world = World(ServingSettings(exact_index_below=1000), 8)
     world.put_items(items, vectors, "v", START_MS)
     assert world.model.catalogue.index.state().fresh == 199, "built as soon as it was due, and before the next item"
 
@@ -139,7 +139,7 @@ def test_items_that_are_kept_new_are_found_by_what_is_said_of_them(themes):
 
 def test_of_items_that_are_kept_new_nothing_is_known(themes):
     log = read_log(themes, ServingSettings())
-    world = World(ServingSettings(), 200, 4)
+    world = World(ServingSettings(), 4)
     vectors = np.eye(4, dtype=np.float32)[np.arange(len(log.items)) % 4]
     world.put_items(log.items, vectors, "v", START_MS)
     hidden = Hidden(item.item_id for item in log.items)
@@ -180,7 +180,7 @@ def test_the_future_changes_no_earlier_rank(habits):
     log, encoder = read_log(habits, ServingSettings()), TransformerEncoder()
     ranks = []
     for end in (120, 160):
-        world = World(ServingSettings(), 200, encoder.dimension)
+        world = World(ServingSettings(), encoder.dimension)
         world.put_items(log.items, encoder.encode([one.text() for one in log.items]), encoder.version, START_MS)
         told = Judge(world, log, None)
         for at in range(end):

@@ -191,7 +191,7 @@ async def test_the_figures_are_those_of_the_offline_judge(encoder):
     log = EventLog(
         FILMS, [msgspec.json.encode(one) for one in interactions], np.array([one.time_ms for one in interactions])
     )
-    world = World(ServingSettings(live_meter_share=1.0, live_meter_per_second=1000.0), 200, encoder.dimension)
+    world = World(ServingSettings(live_meter_share=1.0, live_meter_per_second=1000.0), encoder.dimension)
     world.put_items(FILMS, encoder.encode([one.text() for one in FILMS]), encoder.version, START_MS)
     judge = Judge(world, log, None)
     now_ms = START_MS

@@ -41,7 +41,7 @@ def test_the_backtest_ranks_as_the_running_system_serves(system):
     system.learned(system.send(events))
 
     encoder = TransformerEncoder()
-    world = World(ServingSettings(), 200, encoder.dimension)
+    world = World(ServingSettings(), encoder.dimension)
     vectors = encoder.encode([item.text() for item in CATALOGUE])
     world.put_items(CATALOGUE, vectors, encoder.version, events[0].time_ms)
     # The worker had the texts in other batches, by which bfloat16 differs in its last bits.

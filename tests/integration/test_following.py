@@ -101,7 +101,7 @@ class Writer(World):
     """What a worker would write, written to Kafka."""
 
     def __init__(self, settings: ServingSettings) -> None:
-        super().__init__(settings, 200, D)
+        super().__init__(settings, D)
         self._producer = Producer(settings, 0, None)
 
     def _apply(self, topic: str, key: str, value: bytes | None, now_ms: int) -> None:

@@ -90,7 +90,9 @@ def test_a_slate_reflects_a_click_while_no_worker_runs_and_the_worker_comes_to_t
         system.start_worker()
         system.until(lambda: system.written().keys() == before.keys())
         system.learned(system.send([click("ben", "i5")]))
-        assert {user: client.profile(user) for user in ("ann", "new")} == {user: before[user] for user in ("ann", "new")}
+        assert {user: client.profile(user) for user in ("ann", "new")} == {
+            user: before[user] for user in ("ann", "new")
+        }
 
 
 def test_a_replica_that_does_not_read_ahead_waits_for_the_worker(system: System):

@@ -23,7 +23,7 @@ SECOND = 1000
 @pytest.fixture
 def world() -> World:
     """Thirty items; i0 to i9 are touched by everybody, the others by nobody."""
-    world = World(ServingSettings(), 50, 8)
+    world = World(ServingSettings(profile_size=50), 8)
     vectors = np.random.default_rng(0).standard_normal((ITEMS, 8)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     items = [Item(item_id=f"i{at}", title=f"Item {at}") for at in range(ITEMS)]
@@ -134,7 +134,7 @@ def test_a_slate_with_fewer_than_two_known_items_teaches_nothing(world: World) -
 
 
 def test_a_duplicate_is_not_learned_twice(world: World) -> None:
-    learner = Learner(world, 50)
+    learner = Learner(world)
     learner.expose(record("exposures", exposure()))
     chosen, elsewhere = interaction("ann", "i12", 1010), interaction("bob", "i14", 1020)
     learner.interact(record("interactions", chosen))
@@ -148,7 +148,7 @@ def test_a_duplicate_is_not_learned_twice(world: World) -> None:
 
 
 def test_the_own_publication_coming_back_takes_no_step_away_but_a_rollback_to_it_does(world: World) -> None:
-    learner = Learner(world, 50)
+    learner = Learner(world)
     learner.interact(record("interactions", interaction("ann", "i12", 1010)))
     raw = world.model.ranker().to_bytes()
     manifest = describe("ranker", raw, START_MS, {}, {}, "")
@@ -164,7 +164,7 @@ def test_the_own_publication_coming_back_takes_no_step_away_but_a_rollback_to_it
 
 
 def test_what_is_no_choice_or_cannot_be_read_teaches_nothing(world: World) -> None:
-    learner, before = Learner(world, 50), weights(world)
+    learner, before = Learner(world), weights(world)
     learner.expose(record("exposures", exposure()))
     learner.interact(record("interactions", interaction("ann", "i12", 1010, type="impression")))
     learner.interact(record("interactions", interaction("ann", "i11", 1010, type="dislike")))
@@ -175,7 +175,7 @@ def test_what_is_no_choice_or_cannot_be_read_teaches_nothing(world: World) -> No
 
 
 def test_nothing_is_learned_from_who_opted_out(world: World) -> None:
-    learner = Learner(world, 50)
+    learner = Learner(world)
     gone = b'{"user_id": "ann", "action": "opt_out", "event_time": %d}' % START_MS
     learner.forget([LogRecord("users", 0, 0, START_MS, b"ann", gone)])
     learner.expose(record("exposures", exposure()))

@@ -43,7 +43,7 @@ def settings(tmp_path: Path) -> ServingSettings:
 
 @pytest.fixture
 def world(settings: ServingSettings) -> World:
-    world = World(settings, 200, D)
+    world = World(settings, D)
     items = [
         Item(item_id=f"i{n}", title=f"Title {n}", categories=[f"c{n % 5}"], published_at=START_MS - n)
         for n in range(ITEM_COUNT)
@@ -113,7 +113,7 @@ def test_a_replica_comes_back_as_it_was(world: World, settings: ServingSettings)
 
 def test_what_comes_after_a_snapshot_adds_up_to_the_same(world: World, settings: ServingSettings):
     save(world.model, settings)
-    restored = World(settings, 200, D)
+    restored = World(settings, D)
     load(restored.model, settings)
     for one in (world, restored):
         put(one, ITEMS, "i3", None)
