@@ -39,7 +39,7 @@ def main() -> None:
     given = _arguments()
     if not (given.folder / "interactions.jsonl").exists():
         data.movielens_100k(given.folder)
-    configuration = {"default": (load_settings(ServingSettings), 200)}
+    configuration = {"default": load_settings(ServingSettings)}
     found: dict[str, Cases] = {}
     peers: dict[str, dict[str, Any]] = {}
     for protocol in ("prequential", "last-one"):

@@ -23,7 +23,7 @@ from serving.behaviour import NEVER_TOUCHED_MS
 from tests.builders import START_MS
 
 THEMES = ("a monster in space", "love in Paris", "a bank robbery")
-SETTINGS = {"default": (ServingSettings(), 200)}
+SETTINGS = {"default": ServingSettings()}
 
 
 def write(folder: Path, items: list[dict], events: list[dict]) -> Path:
