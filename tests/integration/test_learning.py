@@ -191,7 +191,7 @@ class Running:
 
     def __init__(self, town: Town) -> None:
         self._stopping = Event()
-        self._thread = Thread(target=learn, args=(town.serving, 200, 1.0, self._stopping))
+        self._thread = Thread(target=learn, args=(town.serving, 1.0, self._stopping))
         self._thread.start()
 
     def stop(self) -> None:
