@@ -14,7 +14,7 @@ from learning.interests import interests, touch_weights
 from learning.ranker import Context, context_of
 from learning.signals import stage_of
 from serving.covisits import FORWARD_LIFTS, SITTING, Covisits, Led, covisits
-from serving.numbering import absent
+from serving.numbering import absent, highest
 from serving.read_model import ReadModel
 from serving.sequence_space import SequenceSpace
 
@@ -180,8 +180,7 @@ class Query:
         """
         found = self.covisits
         lifts = found.strengths[:, FORWARD_LIFTS, SITTING]
-        strongest = np.lexsort((self.model.catalogue.tie.take(found.rows), -lifts))[:LED_TO]
-        rows = found.rows[strongest[lifts[strongest] > 0]]
+        rows = found.rows[highest(lifts, self.model.catalogue.tie.take(found.rows), LED_TO)]
         return rows, self.model.catalogue.vectors[rows]
 
     @cached_property

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from serving.numbering import Numbering, absent, best_first, by_tie
+from serving.numbering import Numbering, absent, best_first, by_tie, highest
 
 
 def test_distinct_rows_come_in_the_order_of_their_first_occurrence():
@@ -43,3 +43,13 @@ def test_absent_rows_are_those_that_are_not_known_even_where_their_last_bits_are
         known, rows = chance.permutation(9000)[:size], chance.integers(-1, 9000, 2000)
         rows[: len(known)] = known + chance.choice([0, 4096, -4096], size)
         assert absent(known, rows).tolist() == (~np.isin(rows, known)).tolist()
+
+
+def test_the_highest_are_the_first_of_all_that_are_positive_in_the_order_of_value_and_tie():
+    chance = np.random.default_rng(3)
+    for size in (0, 1, 20, 21, 3000):
+        for spread in (3, 10_000):  # most of them equal, and hardly any
+            values = chance.integers(-1, spread, size).astype(np.float32)
+            tie = chance.permutation(size).astype(np.uint32)
+            expected = [at for at in np.lexsort((tie, -values)) if values[at] > 0][:20]
+            assert highest(values, tie, 20).tolist() == expected
