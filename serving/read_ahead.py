@@ -96,5 +96,5 @@ class ReadAhead:
             consumer.seek(where, end)
             return
         for at in range(0, len(records), PART):
-            self._model.apply(records[at : at + PART])
+            self._model.apply_ahead(records[at : at + PART])
             await asyncio.sleep(0)

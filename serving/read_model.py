@@ -17,7 +17,7 @@ from domain.items import decode_item
 from domain.log_reader import Record
 from domain.profile import Profile
 from domain.settings import ServingSettings
-from domain.topics import INTERACTIONS, ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
+from domain.topics import ITEM_EMBEDDINGS, ITEM_SIGNALS, ITEMS, MODELS, USER_PROFILES
 from embeddings.ann_index import AnnIndex
 from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import ItemEmbedding
@@ -110,7 +110,6 @@ class ReadModel:
             settings.topic(ITEM_SIGNALS): self._apply_signals,
             settings.topic(USER_PROFILES): self._apply_profile,
             settings.topic(MODELS): self._apply_model,
-            settings.topic(INTERACTIONS): self._apply_interaction,
         }
 
     def profile(self, user_id: str) -> Profile | None:
@@ -152,6 +151,18 @@ class ReadModel:
                 for span in spans:
                     span.end(fault)
 
+    def apply_ahead(self, records: Sequence[Record]) -> None:
+        """Takes records of `interactions`, in order: profiles reflect them from now on, before a worker has written."""
+        for record in records:
+            user_id = self.pending.take(record)
+            if user_id is None:
+                continue
+            self.waiters.applied(user_id)
+            if self.live:
+                metrics.freshness.observe(max(0, self._clock() - record.timestamp) / 1000)
+                for span in _spans(self.tracer, record) if self.tracer and record.headers else ():
+                    span.end()
+
     def _applied(self, record: Record) -> str | None:
         """Applies one record; returns what is wrong with it."""
         try:
@@ -191,12 +202,6 @@ class ReadModel:
                 if not known:
                     metrics.freshness.observe(took_s)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
-
-    def _apply_interaction(self, key: str, record: Record) -> None:
-        if self.pending.take(record) is not None:
-            self.waiters.applied(key)
-            if self.live:
-                metrics.freshness.observe(max(0, self._clock() - record.timestamp) / 1000)
 
     def columns(self) -> Iterator[tuple[str, Column]]:
         """Gives what a snapshot needs beside the index, step by step; nothing may be applied in between."""

@@ -82,8 +82,9 @@ def test_one_trace_goes_from_the_emitter_through_the_worker_to_the_replica(trace
         emitter.emit_item({"item_id": "film", "title": "A film about robbers"})
     trace = traced.trace_of("ann")
     way = ("send interactions", "process interactions", "apply user-profiles")
-    spans = traced.awaited(trace, *way)
+    spans = traced.awaited(trace, *way, "apply interactions")
     assert linked(spans, *way) and spans[way[0]]["parent_id"] is None
+    assert linked(spans, way[0], "apply interactions")  # the slate reflects it from there on
     services = [spans[name]["resource"]["attributes"]["service.name"] for name in way]
     assert services == ["freshet-emitter", "freshet-stream", "freshet-serving"]
     assert [spans[name]["start_time"] for name in way] == sorted(spans[name]["start_time"] for name in way)
