@@ -62,6 +62,9 @@ WARM_UP = 2_000
 """Events of the background before the first click."""
 
 PAUSE_S = (0.01, 0.05)
+SETTLING_S = 2.0
+"""Until the worker has written what came of the last click, which no slate waits for."""
+
 WAIT_MS = 10_000
 """A click that takes longer is an error; one that takes long is counted as what it took."""
 
@@ -162,6 +165,7 @@ def _measure(running: Deployment, broker: Broker, catalogue: list[Item], rate: i
             hops.append(bare.hop())
             sleep(chance.uniform(*PAUSE_S))
         flowed = (worker.counted(APPLIED) - before) / (perf_counter() - began)
+    sleep(SETTLING_S)
     return [
         *_beside_hops("click_to_slate", [one.took_ms for one in clicks if not one.with_token], hops, suffix),
         *_beside_hops("read_your_writes", [one.took_ms for one in clicks if one.with_token], hops, suffix),

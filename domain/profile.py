@@ -144,16 +144,23 @@ def with_pending(profile: Profile, pending: Profile, size: int) -> Profile:
         profile: as it was written.
         pending: a set of later interactions, with the position and arrival of the last of them; those that `profile`
             reflects by now are passed over.
-        size: how many interactions a profile remembers.
+        size: how many interactions a profile remembers; never fewer than `profile` does.
 
     Returns:
-        The same that inserting the records one by one comes to. Of a guest who was merged into a login nothing more is
-        remembered; that a login came by the guest itself, as in a circle of merges, is not looked at.
+        The same that `insert` comes to, record by record, but in one pass. Two things are not looked at, and right
+        again when the profile is written: an event id that comes a second time with another time, and a login that
+        came by the very guest it was merged into, as in a circle of merges.
     """
-    if profile.merged_into is None:
-        for touch in pending.touches:
-            if touch.offset > profile.position:
-                profile, _ = insert(profile, touch, size)
+    if profile.merged_into is None and not profile.opted_out:
+        known = {one.event_id for one in profile.touches}
+        new = [
+            one
+            for one in pending.touches
+            if one.offset > profile.position and one.event_time > profile.forgotten_until and one.event_id not in known
+        ]
+        if new:
+            size = max(size, len(profile.touches))
+            profile = _with(profile, tuple(sorted((*profile.touches, *new))[-size:]))
     return moved_to(profile, pending.position, pending.arrived_ms)
 
 

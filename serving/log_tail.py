@@ -1,7 +1,8 @@
 """Reads the ends of the log while somebody looks at them, and only then.
 
-A replica has no use of its own for `interactions` and `dead-letters`. The first look opens a reader, each look keeps
-it, and some seconds after the last one it is closed: when nobody looks, it costs nothing.
+What a replica reads of `interactions` says neither how many there are nor what waits for the workers, and it has no use
+for `dead-letters`. The first look opens a reader, each look keeps it, and some seconds after the last one it is closed:
+when nobody looks, it costs nothing.
 """
 
 import asyncio

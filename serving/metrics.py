@@ -14,6 +14,9 @@ profile_delay = Histogram(
     "From a click's arrival in Kafka to this replica's memory by way of a stream worker, in the profile that it wrote",
     buckets=MILLISECONDS,
 )
+reads_ahead = Gauge(
+    "freshet_replica_reads_ahead", "1 while the replica reads clicks as they reach Kafka; 0: it has them from workers"
+)
 pending = Gauge(
     "freshet_pending_interactions",
     "What users did that no stream worker's profile reflects yet: interactions, and one more for each user",

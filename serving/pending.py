@@ -5,7 +5,7 @@ above the written profile's position to the set, and comes to what the worker wi
 place as soon as it comes, and nothing of this outlives the process.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from domain.errors import EventError
@@ -18,6 +18,11 @@ from serving.profiles import ProfileStore
 MOST = 100_000
 """Interactions that are held, some 40 MB: reached where workers are far behind, or away. Then who did nothing for
 longest is let go of, and sees the profile that was written."""
+
+
+ON_THE_WAY = 2_000
+"""Records before what workers have dealt with that are read as well: an item learns of one before its user's profile is
+written, and a worker may have ended in between."""
 
 
 class _Held(NamedTuple):
@@ -35,7 +40,12 @@ class Pending:
     """The interactions of each user above what `profiles` reflects, as far as they were read. No Kafka in here."""
 
     def __init__(
-        self, profiles: ProfileStore, types: Mapping[str, InteractionType], profile_size: int, most: int = MOST
+        self,
+        profiles: ProfileStore,
+        types: Mapping[str, InteractionType],
+        profile_size: int,
+        worked_to: Callable[[int], int],
+        most: int = MOST,
     ) -> None:
         """Holds nothing.
 
@@ -43,11 +53,13 @@ class Pending:
             profiles: what workers wrote.
             types: the interaction types that this deployment knows.
             profile_size: how many interactions a profile remembers.
+            worked_to: an offset of a partition up to which items have learned of all, -1 for none.
             most: how many interactions are held.
         """
         self._profiles = profiles
         self._types = types
         self._profile_size = profile_size
+        self._worked_to = worked_to
         self._most = most
         self._users: dict[str, _Held] = {}  # whoever did something last stands last
         self._count = 0
@@ -57,11 +69,22 @@ class Pending:
     def __len__(self) -> int:
         return self._count
 
-    def take(self, record: Record) -> str | None:
-        """Takes the next record of its partition; returns whose it is, None if it leads to no other profile."""
-        partition, offset = record.partition, record.offset
+    def begin(self, partition: int, offset: int) -> None:
+        """Says where reading a partition begins or goes on; what lies between may be missing in what is held."""
+        if offset < self._next.get(partition, 0):  # another log
+            self.clear()
         if offset != self._next.get(partition):
-            self._begin(partition, offset)
+            self._next[partition] = self._whole_from[partition] = offset
+
+    def take(self, record: Record) -> str | None:
+        """Takes the next record of its partition; offsets without one, as transactions leave, are no loss.
+
+        Returns:
+            Whose it is; None where no worker will use it, or one has written what it led to.
+        """
+        partition, offset = record.partition, record.offset
+        if offset < self._next.get(partition, offset + 1):
+            self.begin(partition, offset)
         self._next[partition] = offset + 1
         try:
             one = interaction_of(record.key, record.value, record.timestamp, self._types)
@@ -94,26 +117,21 @@ class Pending:
 
     def reflects(self, user_id: str, position: Position) -> bool:
         """Whether `profile` reflects a record of this user, and all before it."""
-        held = self._users.get(user_id)
-        if held is not None and self._whole_from[held.partition] <= position.offset <= held.profile.position:
-            return True
-        return self._profiles.position(user_id) >= position.offset
+        written, held = self._profiles.position(user_id), self._users.get(user_id)
+        if held is None or written >= position.offset:
+            return written >= position.offset
+        known_to = max(written, self._worked_to(held.partition))  # behind it and before `_whole_from` something may lie
+        return held.profile.position >= position.offset and self._whole_from[held.partition] <= known_to + 1
 
-    def next_offset(self, partition: int) -> int | None:
-        """The offset at which reading a partition goes on, None before the first record."""
-        return self._next.get(partition)
+    def next_offset(self, partition: int) -> int:
+        """The offset at which reading a partition goes on: behind what was read or, nearly, what workers dealt with."""
+        return max(self._next.get(partition, 0), self._worked_to(partition) + 1 - ON_THE_WAY)
 
     def clear(self) -> None:
         """Forgets all, as before the first record."""
         self._count = 0
         for one in (self._users, self._whole_from, self._next):
             one.clear()
-
-    def _begin(self, partition: int, offset: int) -> None:
-        """Begins a partition, or goes on behind a hole: what lay in it may be missing in what is held."""
-        if offset < self._next.get(partition, 0):  # another log
-            self.clear()
-        self._whole_from[partition] = offset
 
     def _with(self, profile: Profile, one: Interaction, record: Record) -> Profile:
         if self._types[one.type].weight:  # else it leaves no trace, as with a worker

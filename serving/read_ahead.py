@@ -1,7 +1,7 @@
 """Reads `interactions` beside what workers make of them, so that a slate reflects a click that only Kafka knows yet.
 
-It begins at the ends: what lies before is the workers' to bring. It belongs to no group, commits nothing and keeps no
-place, and when it cannot read, profiles come from the workers alone, some milliseconds later.
+It begins where workers have not been yet, as far as the replica knows. It belongs to no group, commits nothing and
+keeps no place, and while it cannot read, profiles come from the workers alone, some milliseconds later.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ from serving.read_model import ReadModel
 log = logging.getLogger(__name__)
 
 FAR = 20_000
-"""Records of a partition: who is so far behind its end, by a pause or because too much is written, goes on there. It
-would show nothing sooner than the workers do."""
+"""Records of a partition that are read at most before its end: who is further behind, as workers are or by a pause,
+does not read what lies before. Two tenths of a second of work, some megabytes."""
 
 PART = 100
 """Records applied between two looks at the event loop, a millisecond."""
@@ -33,11 +33,7 @@ LONGEST_PAUSE_S = 5.0
 
 
 class ReadAhead:
-    """Feeds a read model the interactions as they reach Kafka; nothing before the replica is ready.
-
-    Attributes:
-        reading: whether it has found the ends and goes on from there.
-    """
+    """Feeds a read model the interactions as they reach Kafka, from when the replica is first ready."""
 
     def __init__(self, settings: ServingSettings, model: ReadModel, ready: asyncio.Event) -> None:
         """Connects to nothing before `start`."""
@@ -45,7 +41,6 @@ class ReadAhead:
         self._model = model
         self._ready = ready
         self._task: asyncio.Task[None] | None = None
-        self.reading = False
 
     async def start(self) -> None:
         """Begins to read, in the background; a broker that is away is waited for."""
@@ -73,28 +68,34 @@ class ReadAhead:
             except Exception:  # a replica that reads no further without a word would look well for ever
                 log.exception("reading ahead failed; trying again")
             finally:
-                self.reading = False
+                metrics.reads_ahead.set(0)
                 await consumer.stop()
             pause_s = 0.2 if perf_counter() - began > LONGEST_PAUSE_S else min(pause_s * 2, LONGEST_PAUSE_S)
             await asyncio.sleep(pause_s)
 
     async def _read(self, consumer: AIOKafkaConsumer) -> None:
         partitions = await partitions_of(self._settings, [INTERACTIONS])
-        consumer.assign(partitions)
         ends = await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
         for one in partitions:
-            at = self._model.pending.next_offset(one.partition)
-            consumer.seek(one, at if at is not None and at <= ends[one] <= at + FAR else ends[one])
-        self.reading = True
+            self._go_on(consumer, one, max(self._model.pending.next_offset(one.partition), ends[one] - FAR))
+        metrics.reads_ahead.set(1)
         while True:
             for where, records in (await consumer.getmany(timeout_ms=1000)).items():
                 await self._apply(consumer, where, records)
 
     async def _apply(self, consumer: AIOKafkaConsumer, where: TopicPartition, records: Sequence[Record]) -> None:
         end = consumer.highwater(where) or 0
-        if end - records[0].offset > FAR:
-            consumer.seek(where, end)
+        if end - records[-1].offset > FAR:
+            self._go_on(consumer, where, end - FAR)
             return
+        if len(records) > FAR:
+            records = records[-FAR:]
+            self._model.pending.begin(where.partition, records[0].offset)
         for at in range(0, len(records), PART):
             self._model.apply_ahead(records[at : at + PART])
             await asyncio.sleep(0)
+
+    def _go_on(self, consumer: AIOKafkaConsumer, where: TopicPartition, offset: int) -> None:
+        consumer.seek(where, offset)
+        self._model.pending.begin(where.partition, offset)

@@ -97,7 +97,7 @@ class ReadModel:
         self._ranker = Ranker(features)
         own: dict[str, Loader] = {"ranker": self._load_ranker, "sequence": self._load_sequence}
         self.models = Models(own | dict(loaders or {}), keeps_raw=bool(settings.snapshot_path))
-        self.pending = Pending(self.profiles, self.types, settings.profile_size)
+        self.pending = Pending(self.profiles, self.types, settings.profile_size, self._worked_to)
         self.waiters = ProfileWaiters(self.pending)
         self.live = False  # while it restores, ages say nothing about freshness
         self.watcher: ProfileWatcher | None = None
@@ -123,8 +123,10 @@ class ReadModel:
 
     def known_to(self, partition: int) -> int:
         """Returns the highest offset of a partition of `interactions` that an answer may reflect, -1 for none."""
-        ahead = self.pending.next_offset(partition) or 0
-        return max(self.learned_to.get(partition, -1), ahead - 1)
+        return max(self._worked_to(partition), self.pending.next_offset(partition) - 1)
+
+    def _worked_to(self, partition: int) -> int:
+        return self.learned_to.get(partition, -1)
 
     def begin_loading(self) -> None:
         """What is applied from now on is only put down, as far as that is quicker, until `settle`."""
@@ -154,14 +156,15 @@ class ReadModel:
     def apply_ahead(self, records: Sequence[Record]) -> None:
         """Takes records of `interactions`, in order: profiles reflect them from now on, before a worker has written."""
         for record in records:
+            spans = _spans(self.tracer, record) if self.tracer and self.live and record.headers else ()
             user_id = self.pending.take(record)
             if user_id is None:
                 continue
             self.waiters.applied(user_id)
+            for span in spans:
+                span.end()
             if self.live:
                 metrics.freshness.observe(max(0, self._clock() - record.timestamp) / 1000)
-                for span in _spans(self.tracer, record) if self.tracer and record.headers else ():
-                    span.end()
 
     def _applied(self, record: Record) -> str | None:
         """Applies one record; returns what is wrong with it."""
@@ -188,6 +191,7 @@ class ReadModel:
         watcher = self.watcher if self.live else None
         watched = watcher is not None and watcher.follows(key)
         old = self.profiles.get(key) if watched else None
+        before = self.profiles.position(key) if self.live else -1
         profile = self.profiles.put(key, record.value)
         if watcher is not None and watched and (profile is not None or record.value is None):
             watcher.applied(key, record.partition, old, profile)
@@ -197,10 +201,11 @@ class ReadModel:
             if self.live:
                 self.click_through.applied(key, profile)
                 now = self._clock()
-                took_s = max(0, now - profile.arrived_ms) / 1000
-                metrics.profile_delay.observe(took_s)
-                if not known:
-                    metrics.freshness.observe(took_s)
+                if profile.position > before:  # not for what a change of the user rewrote
+                    took_s = max(0, now - profile.arrived_ms) / 1000
+                    metrics.profile_delay.observe(took_s)
+                    if not known:
+                        metrics.freshness.observe(took_s)
                 metrics.apply_delay.observe(max(0, now - record.timestamp) / 1000)
 
     def columns(self) -> Iterator[tuple[str, Column]]:

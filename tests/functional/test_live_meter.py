@@ -96,6 +96,17 @@ async def test_what_was_ranked_first_and_is_chosen_next_counts_in_full(metered):
         assert figure(f"freshet_live_{name}", slice="known") == 1.0
 
 
+async def test_a_slate_that_knew_a_click_by_reading_ahead_is_not_judged_by_it(metered):
+    metered.learn(interaction("u", "i1", 1), interaction("u", "i2", 2))
+    metered.at(15)
+    chosen = interaction("u", metered.first_choice("u"), 20)
+    metered.model.apply_ahead(log_of([chosen], start=metered.deployment.offset))
+    metered.ask()  # by the replica's clock before the click
+    counted = Counted()
+    metered.learn(chosen)
+    assert counted.since() == {"after_event": 1}
+
+
 async def test_an_item_that_was_seen_already_is_not_judged(metered):
     metered.learn(interaction("u", "i1", 1), interaction("u", "i2", 2))
     metered.at(10)

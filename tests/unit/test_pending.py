@@ -9,7 +9,7 @@ from domain.interactions import INTERACTION_TYPES, Interaction
 from domain.log_reader import LogRecord
 from domain.positions import Position
 from domain.profile import Profile
-from serving.pending import Pending
+from serving.pending import ON_THE_WAY, Pending
 from serving.profiles import MemoryProfiles
 from stream.partition_state import PartitionState
 from stream.profile_updates import Rules, apply_interactions
@@ -28,7 +28,7 @@ class Path:
         self._records = records
         self._worker = PartitionState()
         self._profiles = MemoryProfiles()
-        self.pending = Pending(self._profiles, INTERACTION_TYPES, SIZE, most)
+        self.pending = Pending(self._profiles, INTERACTION_TYPES, SIZE, lambda _: self.worked - 1, most)
         self.worked = self.read = 0
 
     def work(self, count: int) -> None:
@@ -114,7 +114,7 @@ def test_what_no_worker_can_use_is_not_held():
         LogRecord("interactions", 0, 2, START_MS, b"b", good.value),
         LogRecord("interactions", 0, 3, START_MS, None, good.value),
     ]
-    pending = Pending(MemoryProfiles(), INTERACTION_TYPES, SIZE)
+    pending = new()
     assert [pending.take(one) for one in bad] == [None] * 4 and len(pending) == 0
     for one in bad:  # none of them is one that a worker would take
         assert apply_interactions(PartitionState(), [one], RULES).refused
@@ -124,28 +124,62 @@ def at(offset: int, user: str = "a", partition: int = 0) -> LogRecord:
     return log_of([interaction(user, f"i{offset}", offset)], partition, offset)[0]
 
 
-def test_behind_a_hole_nothing_is_promised_of_what_lay_before_it():
-    pending = Pending(MemoryProfiles(), INTERACTION_TYPES, SIZE)
-    for offset in (3, 4, 7):
+def new(profiles: MemoryProfiles | None = None, worked_to: int = -1, most: int = 1_000) -> Pending:
+    return Pending(profiles or MemoryProfiles(), INTERACTION_TYPES, SIZE, lambda _: worked_to, most)
+
+
+def promised(pending: Pending, user: str = "a") -> list[int]:
+    return [offset for offset in range(12) if pending.reflects(user, Position(0, offset))]
+
+
+def test_nothing_is_promised_while_something_before_it_may_be_missing():
+    for worked_to, expected in ((-1, []), (5, []), (6, [*range(9)]), (9, [*range(9)])):
+        pending = new(worked_to=worked_to)
+        for offset in (3, 4):
+            pending.take(at(offset))
+        pending.begin(0, 7)  # it was too far behind
+        pending.take(at(8))
+        assert promised(pending) == expected
+        held = pending.profile("a")
+        assert held is not None and [one.offset for one in held.touches] == [3, 4, 8]
+
+
+def test_what_the_user_s_own_profile_reflects_is_missing_nowhere():
+    profiles = MemoryProfiles()
+    profiles.put("a", pack(Profile((), 6)))
+    pending = new(profiles)
+    pending.begin(0, 7)
+    pending.take(at(8))
+    pending.take(at(9, "b"))
+    assert promised(pending) == [*range(9)] and promised(pending, "b") == []
+
+
+def test_offsets_that_no_record_has_are_no_gap():
+    pending = new()
+    for offset in (0, 1, 3, 9):
         pending.take(at(offset))
-    promised = [offset for offset in range(9) if pending.reflects("a", Position(0, offset))]
-    assert promised == [7]  # of 4 it is not known any more whether one that follows was missed
-    held = pending.profile("a")
-    assert held is not None and [one.offset for one in held.touches] == [3, 4, 7]
+    assert promised(pending) == [*range(10)]
 
 
 def test_when_too_much_waits_those_who_did_nothing_for_longest_are_let_go_of():
-    pending = Pending(MemoryProfiles(), INTERACTION_TYPES, SIZE, most=8)
+    pending = new(most=8)
     for offset in range(8):
         pending.take(at(offset, user=f"u{offset}"))
     assert len(pending) == 8 and pending.profile("u3") is None and pending.profile("u4") is not None
-    assert not pending.reflects("u3", Position(0, 3)) and pending.reflects("u7", Position(0, 7))
+    assert promised(pending, "u3") == [] and promised(pending, "u7") == []  # of whom more may have been let go of
     pending.take(at(8, user="u3"))
-    assert not pending.reflects("u3", Position(0, 3)) and pending.reflects("u3", Position(0, 8))
+    assert promised(pending, "u3") == [] and pending.profile("u3") is not None
+
+
+def test_reading_begins_shortly_before_what_the_items_have_learned_of_and_goes_on_where_it_was():
+    pending = new(worked_to=10_000)
+    assert new().next_offset(0) == 0 and pending.next_offset(0) == 10_001 - ON_THE_WAY
+    pending.take(at(9_500))
+    assert pending.next_offset(0) == 9_501 and pending.next_offset(1) == 10_001 - ON_THE_WAY
 
 
 def test_a_log_that_begins_anew_is_another_one():
-    pending = Pending(MemoryProfiles(), INTERACTION_TYPES, SIZE)
+    pending = new()
     for offset in (5, 6):
         pending.take(at(offset))
     pending.take(at(0, user="b"))
@@ -153,15 +187,27 @@ def test_a_log_that_begins_anew_is_another_one():
 
 
 def test_partitions_are_read_each_for_itself():
-    pending = Pending(MemoryProfiles(), INTERACTION_TYPES, SIZE)
+    pending = new(worked_to=4)
     for one in (at(5), at(2, "b", 1), at(6), at(3, "b", 1)):
         pending.take(one)
     assert pending.reflects("a", Position(0, 5)) and pending.reflects("b", Position(1, 2))
 
 
+def test_a_replica_that_remembers_less_than_workers_takes_nothing_away():
+    profiles, state, rules = MemoryProfiles(), PartitionState(), Rules(INTERACTION_TYPES, 3 * SIZE)
+    records = [at(offset) for offset in range(3 * SIZE + 5)]
+    outcome = apply_interactions(state, records[: 3 * SIZE], rules)
+    profiles.put("a", outcome.profiles["a"])
+    pending = new(profiles)
+    for one in records[3 * SIZE :]:
+        pending.take(one)
+    apply_interactions(state, records[3 * SIZE :], rules)
+    assert pending.profile("a") == state.profile("a")
+
+
 def test_a_written_profile_takes_the_place_of_what_it_reflects_alone():
     profiles = MemoryProfiles()
-    pending = Pending(profiles, INTERACTION_TYPES, SIZE)
+    pending = new(profiles)
     for offset in range(3):
         pending.take(at(offset))
     profiles.put("a", pack(Profile((), 1)))  # as if both had been forgotten meanwhile
