@@ -124,7 +124,7 @@ def decode_interaction(
 
 
 def interaction_of(
-    key: bytes | None, value: bytes | None, arrival_ms: int, types: Mapping[str, InteractionType] = INTERACTION_TYPES
+    key: bytes | None, value: bytes | None, arrival_ms: int, types: Mapping[str, InteractionType]
 ) -> Interaction:
     """Reads a record of `interactions`, which reached Kafka at `arrival_ms`.
 

@@ -155,6 +155,7 @@ class ReadModel:
 
     def apply_ahead(self, records: Sequence[Record]) -> None:
         """Takes records of `interactions`, in order: profiles reflect them from now on, before a worker has written."""
+        now = self._clock()
         for record in records:
             spans = _spans(self.tracer, record) if self.tracer and self.live and record.headers else ()
             user_id = self.pending.take(record)
@@ -164,7 +165,7 @@ class ReadModel:
             for span in spans:
                 span.end()
             if self.live:
-                metrics.freshness.observe(max(0, self._clock() - record.timestamp) / 1000)
+                metrics.freshness.observe(max(0, now - record.timestamp) / 1000)
 
     def _applied(self, record: Record) -> str | None:
         """Applies one record; returns what is wrong with it."""

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -63,13 +63,6 @@ class Replica:
 
     def stop(self) -> None:
         self._loop.do(self.follower.stop())
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
 
 
 def discarded(reason: str) -> float:

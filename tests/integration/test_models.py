@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
 
@@ -87,13 +87,6 @@ class Shop:
 
     def __call__(self, *arguments: str) -> Result:
         return CliRunner().invoke(build(), ["models", *arguments])
-
-
-@pytest.fixture
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
 
 
 @pytest.fixture

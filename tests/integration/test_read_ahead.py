@@ -54,13 +54,6 @@ def reads_ahead() -> bool:
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    running = Loop()
-    yield running
-    running.close()
-
-
-@pytest.fixture
 def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
     running = System(settings, overrides, tmp_path)
     yield running

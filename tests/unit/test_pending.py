@@ -24,11 +24,11 @@ RULES = Rules(INTERACTION_TYPES, SIZE)
 class Path:
     """One partition's log, a worker that has come to one place in it and a replica that has read to another."""
 
-    def __init__(self, records: list[LogRecord], most: int = 1_000) -> None:
+    def __init__(self, records: list[LogRecord]) -> None:
         self._records = records
         self._worker = PartitionState()
         self._profiles = MemoryProfiles()
-        self.pending = Pending(self._profiles, INTERACTION_TYPES, SIZE, lambda _: self.worked - 1, most)
+        self.pending = Pending(self._profiles, INTERACTION_TYPES, SIZE, lambda _: self.worked - 1)
         self.worked = self.read = 0
 
     def work(self, count: int) -> None:
