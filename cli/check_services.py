@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from time import monotonic, perf_counter, sleep
 from typing import Any
 
-import httpx
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
+from urllib3 import request
+from urllib3.exceptions import HTTPError, LocationValueError, NewConnectionError
 
 from cli.findings import Finding, not_checked, ok, wrong
 from cli.kafka_clients import connected, with_coordinator
@@ -59,14 +60,14 @@ def check_replica(url: str, must_run: bool) -> Finding:
         must_run: whether it is wrong that nothing listens there.
     """
     try:
-        told = httpx.get(f"{url.rstrip('/')}/health/ready", timeout=REPLICA_TIMEOUT_S).json()
+        told = request("GET", f"{url.rstrip('/')}/health/ready", timeout=REPLICA_TIMEOUT_S, retries=False).json()
         return _replica(url, told)
-    except httpx.ConnectError as error:
+    except NewConnectionError as error:
         absent = wrong if must_run else not_checked
         return absent("replica", f"nothing answers at {url}: {error}", "freshet serve")
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+    except LocationValueError:
         return wrong("replica", f"{url!r} is no address", "--url http://HOST:PORT")
-    except (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError):
+    except (HTTPError, ValueError, LookupError, TypeError, AttributeError):
         return wrong("replica", f"what listens at {url} is not Freshet, or hangs", "choose another FRESHET_PORT")
 
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
-import httpx
 import typer
+import urllib3
 from tqdm import tqdm
 
 from cli import data, importing
@@ -113,14 +113,15 @@ class Demo:
             try:
                 if done():
                     return
-            except httpx.TransportError:
+            except urllib3.exceptions.HTTPError:
                 pass  # still starting
             time.sleep(0.1)
         raise FreshetError(f"the demo was not ready after {PATIENCE_S} s; see {self.logs}")
 
     def _learned(self) -> int:
-        return int(sum(float(count) for count in _LEARNED.findall(httpx.get(self._worker_metrics).text)))
+        told = urllib3.request("GET", self._worker_metrics, retries=False).data.decode()
+        return int(sum(float(count) for count in _LEARNED.findall(told)))
 
     def _ready(self) -> dict[str, Any]:
-        told: dict[str, Any] = httpx.get(f"{self.page}/health/ready").json()
+        told: dict[str, Any] = urllib3.request("GET", f"{self.page}/health/ready", retries=False).json()
         return told

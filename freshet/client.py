@@ -44,7 +44,7 @@ class Client:
         Raises:
             ConfigError: `base_url` is no HTTP address.
         """
-        from freshet.transport import Transport  # noqa: PLC0415 - loads httpx: 0.15 s, for clients only
+        from freshet.transport import Transport  # noqa: PLC0415 - loads urllib3, for clients only
 
         self._http = Transport(base_url, api_key, timeout_s, retries)
 

@@ -4,15 +4,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
+from urllib.parse import urlencode
 
-import httpx
 import msgspec
 import stamina
+import urllib3
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import TimeoutError as TooLate
 
 from domain.errors import ConfigError, ServingError, ServingUnavailable
 from domain.records import bytes_preview
 
 RETRIED = frozenset({502, 503, 504})
+CONNECTIONS = 100
+"""Kept open for as many threads at once; more connect anew each time."""
+
 MAX_RETRY_AFTER_S = 30.0
 """A server that asks for a longer pause gets no retry: the caller hears of it at once."""
 
@@ -23,53 +29,66 @@ Query = Mapping[str, str | int | float | bool | None]
 class _Busy(Exception):
     """An answer that says: not now."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        super().__init__(f"HTTP {response.status_code}")
+    def __init__(self, response: urllib3.BaseHTTPResponse) -> None:
+        super().__init__(f"HTTP {response.status}")
         self.response = response
 
 
 class Transport:
-    """A pool of connections to one HTTP API."""
+    """A pool of connections to one HTTP API. They go there directly: proxies in the environment are not looked at."""
 
     def __init__(self, base_url: str, api_key: str | None, timeout_s: float, retries: int) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise ConfigError(f"base_url: expected http://HOST:PORT or https://HOST, got {base_url!r}")
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        try:
+            url = urllib3.util.parse_url(base_url)
+            # An address without a host would be taken for one on this machine.
+            if url.scheme not in {"http", "https"} or not url.host:
+                raise ValueError
+            headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+            self._pool = urllib3.connection_from_url(base_url, maxsize=CONNECTIONS, headers=headers)
+        except (ValueError, HTTPError):
+            raise ConfigError(f"base_url: expected http://HOST:PORT or https://HOST, got {base_url!r}") from None
         self._base_url = base_url
+        self._path = (url.path or "").rstrip("/")
         self._timeout_s = timeout_s
         self._attempts = retries + 1
-        self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout_s)
 
     def get(self, kind: type[Answer], path: str, query: Query, wait_s: float = 0.0) -> Answer:
         """Asks; parameters that are None are left out. `wait_s` is how much longer the server may think."""
-        given = {name: value for name, value in query.items() if value is not None}
-        return self._call(kind, self._http.build_request("GET", path, params=given), wait_s)
+        given = {name: _written(value) for name, value in query.items() if value is not None}
+        return _decoded(kind, self._call("GET", f"{path}?{urlencode(given)}" if given else path, None, wait_s))
 
     def post(self, kind: type[Answer], path: str, body: bytes, wait_s: float = 0.0) -> Answer:
         """Sends JSON. Only for calls that may be repeated: all of Freshet's may, by their ids."""
-        headers = {"Content-Type": "application/json"}
-        return self._call(kind, self._http.build_request("POST", path, content=body, headers=headers), wait_s)
+        return _decoded(kind, self._call("POST", path, body, wait_s))
 
     def close(self) -> None:
         """Closes the connections."""
-        self._http.close()
+        self._pool.close()
 
-    def _call(self, kind: type[Answer], request: httpx.Request, wait_s: float) -> Answer:
+    def _call(self, method: str, path: str, body: bytes | None, wait_s: float) -> urllib3.BaseHTTPResponse:
         limit_s = self._timeout_s + wait_s
-        request.extensions["timeout"] = httpx.Timeout(self._timeout_s, read=limit_s).as_dict()
+        timeout = urllib3.Timeout(connect=self._timeout_s, read=limit_s)
+        headers = {**self._pool.headers, "Content-Type": "application/json"} if body is not None else None
         try:
             for attempt in stamina.retry_context(on=_backoff, attempts=self._attempts, wait_jitter=0.1):
                 with attempt:
-                    response = self._http.send(request)
-                    if response.status_code in RETRIED:
+                    response = self._pool.urlopen(
+                        method, self._path + path, body, headers, retries=False, redirect=False, timeout=timeout
+                    )
+                    if response.status in RETRIED:
                         raise _Busy(response)
         except _Busy as busy:
             response = busy.response
-        except httpx.TimeoutException:
-            raise ServingUnavailable(f"{self._base_url} did not answer within {limit_s:g} s") from None
-        except httpx.TransportError as error:
+        except HTTPError as error:
+            if isinstance(error, TooLate) and not isinstance(error, NewConnectionError):
+                raise ServingUnavailable(f"{self._base_url} did not answer within {limit_s:g} s") from None
             raise ServingUnavailable(f"{self._base_url} cannot be reached ({error}); does it run?") from None
-        return _decoded(kind, response)
+        return response
+
+
+def _written(value: str | float | bool) -> str:
+    """Returns a value as the API reads it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _backoff(error: Exception) -> bool | float:
@@ -80,10 +99,10 @@ def _backoff(error: Exception) -> bool | float:
     if isinstance(error, _Busy):
         pause_s = _retry_after_s(error.response)
         return True if pause_s is None else pause_s <= MAX_RETRY_AFTER_S and max(pause_s, 0.001)
-    return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.ReadTimeout)
+    return isinstance(error, HTTPError) and not isinstance(error, ReadTimeoutError)
 
 
-def _retry_after_s(response: httpx.Response) -> float | None:
+def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:
     """Reads Retry-After, which is a number of seconds or a date."""
     text = response.headers.get("Retry-After", "")
     if text.isdecimal():
@@ -94,20 +113,20 @@ def _retry_after_s(response: httpx.Response) -> float | None:
         return None
 
 
-def _decoded(kind: type[Answer], response: httpx.Response) -> Answer:
-    if not response.is_success:
-        raise ServingError(response.status_code, _detail(response))
+def _decoded(kind: type[Answer], response: urllib3.BaseHTTPResponse) -> Answer:
+    if not 200 <= response.status < 300:
+        raise ServingError(response.status, _detail(response))
     try:
-        return msgspec.json.decode(response.content, type=kind)
+        return msgspec.json.decode(response.data, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        begin = bytes_preview(response.content)
-        raise ServingError(response.status_code, f"not an answer of Freshet: {error}; it begins with {begin}") from None
+        begin = bytes_preview(response.data)
+        raise ServingError(response.status, f"not an answer of Freshet: {error}; it begins with {begin}") from None
 
 
-def _detail(response: httpx.Response) -> str:
+def _detail(response: urllib3.BaseHTTPResponse) -> str:
     """What a problem JSON (RFC 9457) says, or how the answer begins where a proxy wrote it."""
     try:
-        problem = msgspec.json.decode(response.content)
+        problem = msgspec.json.decode(response.data)
         return str(problem.get("detail") or problem["title"])
     except (msgspec.MsgspecError, UnicodeDecodeError, AttributeError, LookupError):
-        return bytes_preview(response.content, 200)
+        return bytes_preview(response.data, 200)

@@ -196,6 +196,32 @@ def test_nobody_there_is_an_error_that_names_the_address() -> None:
         client.trending()
 
 
-def test_an_address_without_a_scheme_is_refused() -> None:
+@pytest.mark.parametrize("address", ["localhost:8080", "ftp://localhost", "http://", "", "http://[::1"])
+def test_what_is_no_http_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="base_url: expected http://HOST:PORT"):
-        Client("localhost:8080")
+        Client(address)
+
+
+def test_an_api_below_a_path_is_asked_there(server: ScriptedServer) -> None:
+    server.plays(Play(body=FOUND))
+    with Client(f"{server.url}/freshet/") as client:
+        client.trending()
+        client.similar_items("i")
+    assert [one.path for one in server.asked] == [
+        "/freshet/v1/items/trending?count=10",
+        "/freshet/v1/items/i/similar?count=10",
+    ]
+
+
+def test_a_redirect_is_not_followed_with_the_key(server: ScriptedServer, client: Client) -> None:
+    server.plays(Play(302, headers={"Location": f"{server.url}/elsewhere"}))
+    with pytest.raises(ServingError, match="HTTP 302"):
+        client.trending()
+    assert len(server.asked) == 1
+
+
+def test_a_connection_that_the_server_closed_meanwhile_is_not_an_error(server: ScriptedServer, client: Client) -> None:
+    server.plays(Play(body=FOUND, headers={"Connection": "close"}))
+    for _ in range(3):
+        client.trending()
+    assert len(server.asked) == 3
