@@ -106,17 +106,17 @@ class Behaviour:
         """Lets the shares that are put within be added up at the end, all at once."""
         return self._later.together()
 
-    def successors(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
+    def successors(self, rows: Sequence[int], now_ms: int) -> tuple[Changes, NDArray[np.int64]]:
         """Returns what users touched after each of some items, in hundredths.
 
-        Changes (C, 2) of the links of one item after the other: what an item's changes to the same row add up to is the
-        weight. And how many changes each item has, (len(rows),).
+        Changes (C, 2) of the strongest links of one item after the other: what an item's changes to the same row add up
+        to is the weight. And how many changes each item has, (len(rows),).
         """
-        return self._successors.of(rows)
+        return self._successors.of(rows, now_ms, self._catalogue.numbering, self._catalogue.tie)
 
-    def predecessors(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
+    def predecessors(self, rows: Sequence[int], now_ms: int) -> tuple[Changes, NDArray[np.int64]]:
         """Returns what users touched before each of some items, likewise."""
-        return self._predecessors.of(rows)
+        return self._predecessors.of(rows, now_ms, self._catalogue.numbering, self._catalogue.tie)
 
     def heads(self, stage: int, limit: int) -> list[NDArray[np.int64]]:
         """Returns the most popular rows: at this stage of a history, then by each half life."""

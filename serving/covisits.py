@@ -87,7 +87,10 @@ def covisits(query: "Query") -> Covisits:
     """Adds up what the recent items say; nothing for a user without a history."""
     behaviour = query.model.behaviour
     recent = query.recent_rows[: HORIZONS[TASTE][1]].tolist()
-    links = Links(*behaviour.successors(recent)), Links(*behaviour.predecessors(recent))
+    links = (
+        Links(*behaviour.successors(recent, query.now_ms)),
+        Links(*behaviour.predecessors(recent, query.now_ms)),
+    )
     rows, sums = summed(links, query.model.catalogue.numbering)
     return Covisits(rows, strengths_of(sums, behaviour.counts(query.now_ms, rows)), links)
 
@@ -109,23 +112,33 @@ def strengths_of(sums: NDArray[np.float64], counts: NDArray[np.float32]) -> NDAr
 def _summed(  # noqa: PLR0913, PLR0917 - two sides, and what they are added up with
     marks: Marks, after: Changes, after_counts: Rows, before: Changes, before_counts: Rows, decays: NDArray[np.float64]
 ) -> tuple[Rows, NDArray[np.float64]]:
-    most, count = len(after) + len(before), 0
-    rows, sums = np.empty(most, np.int64), np.zeros((most, 2, len(decays)))
+    most, count, link = len(after) + len(before), 0, 0
+    rows, places = np.empty(most, np.int64), np.empty(most, np.int32)
+    for changes in (after, before):
+        for at in range(len(changes)):
+            row = changes[at, 0]
+            place = marks[row]
+            if place >= count or rows[place] != row:
+                place = marks[row] = count
+                rows[place] = row
+                count += 1
+            places[link] = place
+            link += 1
+    sums, link = np.zeros((count, 2, len(decays))), 0
     for side, changes, counts in ((0, after, after_counts), (1, before, before_counts)):
         start = 0
         for lag in range(len(counts)):
-            end, reaching = start + counts[lag], np.count_nonzero(decays[:, lag])
+            end = start + counts[lag]
+            taste, sitting, last = decays[0, lag], decays[1, lag], decays[2, lag]
             for at in range(start, end):
-                row, weight = changes[at, 0], changes[at, 1]
-                place = marks[row]
-                if place >= count or rows[place] != row:
-                    place = marks[row] = count
-                    rows[place] = row
-                    count += 1
-                for horizon in range(reaching):  # each reaches further back than those after it
-                    sums[place, side, horizon] += weight * decays[horizon, lag]
+                place, weight = places[link], changes[at, 1]
+                sums[place, side, 0] += weight * taste
+                if sitting > 0:  # where the sitting does not reach, the last items do not
+                    sums[place, side, 1] += weight * sitting
+                    sums[place, side, 2] += weight * last
+                link += 1
             start = end
-    return rows[:count], sums[:count]
+    return rows[:count], sums
 
 
 @compiled("(float64[:, :, ::1], float32[::1], float64)")

@@ -3,14 +3,20 @@
 A change goes to the end of a byte string, wherever its link lies, and the changes of a link add up to its weight.
 Weights are whole numbers, so the sum is the same in whatever order they came. Now and then the changes of a row are
 summed, so that a row stays at most some two times as long as its links.
+
+What many touch is linked with nearly everything, sooner or later. So a request is given the strongest links of a row
+alone, chosen anew now and then, and what has changed since: what it costs does not grow with all that users ever did.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serving.columns import NOTHING, Ragged
+from serving.numbering import Numbering
+from serving.strongest import strongest
 
 Changes = NDArray[np.int32]
 """(C, 2): rows, and what is added to the weights of the links to them."""
@@ -25,12 +31,31 @@ HIGHEST, AT_MOST = 2**31 - 1, 2**27
 """Of a sum, and of what one partition adds to it: a million times that its users touched one item after another."""
 
 
+STRONGEST = 300
+"""Links of a row that are given to a request."""
+
+CHOSEN_FOR_MS = 10_000
+"""So long they are the same ones, and those that changed in the meantime. Then replicas that know the same agree."""
+
+REMEMBERED = 10_000
+"""Rows whose strongest links are remembered; those that were asked for first are forgotten first."""
+
+
 class _Links(bytearray):
     """The changes of one row."""
 
     __slots__ = ("era", "sum_at")
     era: int
     sum_at: int
+
+
+class _Chosen(NamedTuple):
+    """The strongest links of a row at a moment, encoded; of which changes, and of how many bytes of them."""
+
+    links: bytes
+    of: _Links | None
+    upto: int
+    at_ms: int
 
 
 class LinkTable:
@@ -42,6 +67,7 @@ class LinkTable:
     def __init__(self, saved: Ragged = NOTHING) -> None:
         self._saved = saved
         self._links: dict[int, _Links] = {}
+        self._chosen: dict[int, _Chosen] = {}
         self._era = 0
 
     def add(self, row: int, changes: Changes) -> None:
@@ -53,12 +79,24 @@ class LinkTable:
         raw = changes.tobytes()
         self._add(zip(rows, [raw[start : start + PAIR] for start in range(0, len(raw), PAIR)], strict=True))
 
-    def of(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
-        """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),)."""
+    def of(
+        self, rows: Sequence[int], now_ms: int, numbering: Numbering, tie: NDArray[np.uint32]
+    ) -> tuple[Changes, NDArray[np.int64]]:
+        """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),).
+
+        Of a row with more than STRONGEST these are its strongest links, and what has changed since they were chosen; of
+        those that are equal, the ones of the lowest `tie`, a number for each row there is.
+        """
         raw: list[bytes | bytearray] = [*self._saved.some(rows)]
         for at, row in enumerate(rows):
-            if row in self._links:
-                raw[at] = self._links[row]
+            own = self._links.get(row)
+            if own is not None:
+                raw[at] = own
+            if len(raw[at]) > STRONGEST * PAIR:
+                chosen = self._chosen.get(row)
+                if chosen is None or not _holds(chosen, own, now_ms):
+                    chosen = self._choose(row, raw[at], now_ms, numbering, tie)
+                raw[at] = chosen.links + own[chosen.upto :] if own is not None else chosen.links
         return changes_of(bytearray().join(raw)), np.fromiter(map(len, raw), np.int64, len(raw)) // PAIR
 
     def frozen(self) -> Callable[[int], bytes]:
@@ -90,11 +128,30 @@ class LinkTable:
             links.sum_at = shared.sum_at
         return links
 
+    def _choose(
+        self, row: int, raw: bytes | bytearray, now_ms: int, numbering: Numbering, tie: NDArray[np.uint32]
+    ) -> _Chosen:
+        to, weights = numbering.summed(changes_of(bytearray(raw)))
+        every = np.ones(len(to), np.bool_)
+        best = strongest(weights.astype(np.float32)[None], every, tie.take(to), STRONGEST)
+        if len(self._chosen) == REMEMBERED:
+            del self._chosen[next(iter(self._chosen))]
+        found = _Chosen(_pairs(to[best], weights[best]), self._links.get(row), len(raw), now_ms)
+        self._chosen[row] = found
+        return found
+
     def _raw(self, row: int) -> bytes | bytearray | memoryview:
         links = self._links.get(row)
         if links is not None:
             return links
         return self._saved[row] if row < len(self._saved) else b""
+
+
+def _holds(chosen: _Chosen, own: _Links | None, now_ms: int) -> bool:
+    """Whether strongest links may still be given: nothing has changed, or they were chosen not long ago."""
+    if chosen.of is not own:
+        return False
+    return own is None or len(own) == chosen.upto or 0 <= now_ms - chosen.at_ms < CHOSEN_FOR_MS
 
 
 def changes_of(raw: bytes | bytearray) -> Changes:
@@ -107,9 +164,12 @@ def summed(raw: bytes | bytearray) -> bytes:
     changes = changes_of(bytes(raw))
     rows, places = np.unique(changes[:, 0], return_inverse=True)
     weights = np.bincount(places, changes[:, 1], len(rows))
-    pairs = np.stack([rows, np.minimum(weights, HIGHEST).astype("<i4")], axis=1)
-    kept: Changes = pairs[weights != 0]
-    return kept.tobytes()
+    kept = weights != 0
+    return _pairs(rows[kept], weights[kept])
+
+
+def _pairs(rows: NDArray[np.int32], weights: NDArray[Any]) -> bytes:
+    return np.stack([rows, np.minimum(weights, HIGHEST)], axis=1).astype("<i4").tobytes()
 
 
 def _links(raw: bytes | bytearray | memoryview, era: int) -> _Links:

@@ -38,6 +38,11 @@ class Numbering:
         found: Rows = _places(self.marks, known, rows)
         return found
 
+    def summed(self, changes: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Returns the distinct rows of (C, 2) rows and numbers, and the sum of the numbers of each: (U,) both."""
+        found: tuple[NDArray[np.int32], NDArray[np.int64]] = _summed(self.marks, changes)
+        return found
+
 
 def absent(known: Rows, rows: Rows) -> NDArray[np.bool_]:
     """Returns True for those of (C,) rows that are none of a few known ones; less than 0 is no row."""
@@ -86,6 +91,20 @@ def _distinct(marks: Marks, rows: Rows) -> Rows:
             found[count] = row
             count += 1
     return found[:count]
+
+
+@compiled("(int32[::1], int32[:, ::1])")
+def _summed(marks: Marks, changes: NDArray[np.int32]) -> tuple[NDArray[np.int32], Rows]:
+    rows, sums, count = np.empty(len(changes), np.int32), np.empty(len(changes), np.int64), 0
+    for at in range(len(changes)):
+        row = changes[at, 0]
+        place = marks[row]
+        if place >= count or rows[place] != row:
+            place = marks[row] = count
+            rows[place], sums[place] = row, 0
+            count += 1
+        sums[place] += changes[at, 1]
+    return rows[:count], sums[:count]
 
 
 @compiled("(int32[::1], int64[::1], int64[::1])")

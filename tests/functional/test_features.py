@@ -12,8 +12,8 @@ from serving.pipeline import recommend
 from serving.query import stored_query
 from serving.read_model import ReadModel
 from serving.reasons import explain
-from serving.sources.covisitation import strongest
 from serving.sources.merging import Rankings, in_turn
+from serving.strongest import strongest
 from tests.builders import Deployment, interaction
 
 FILMS = {"alien": "Horror", "aliens": "Horror", "amelie": "Romance", "titanic": "Romance", "heat": "Crime"}
@@ -160,7 +160,7 @@ def test_covisits_are_the_sums_over_all_links_of_the_recent_items(deployment):
         for column, (decay, length) in enumerate(HORIZONS):
             plain = np.zeros(len(rows))
             for lag, at in enumerate(query.recent[:length]):
-                changes, _ = links([int(query.rows[at])])
+                changes, _ = links([int(query.rows[at])], deployment.now_ms)
                 np.add.at(plain, changes[:, 0], decay**lag * changes[:, 1] / ONCE)
             assert strengths[column] == pytest.approx(plain, rel=1e-6)
             assert plain.any()

@@ -6,9 +6,16 @@ import numpy as np
 import pytest
 
 from serving.columns import Ragged
-from serving.links import Changes, LinkTable, changes_of
+from serving.links import CHOSEN_FOR_MS, STRONGEST, Changes, LinkTable, changes_of
+from serving.numbering import Numbering
 
-ROWS, OTHERS = 5, 100
+ROWS, OTHERS, NOW = 5, 100, 1_000_000
+MANY = 10 * STRONGEST
+TIE = np.random.default_rng(3).permutation(MANY).astype(np.uint32)
+
+
+def of(table: LinkTable, rows: list[int], now_ms: int = NOW) -> tuple[Changes, np.ndarray]:
+    return table.of(rows, now_ms, Numbering(MANY), TIE)
 
 
 def told(changes: Changes) -> dict[int, int]:
@@ -42,7 +49,7 @@ def test_links_are_what_was_added_and_a_snapshot_keeps_its_moment(seed: int):
         if chance.random() < 0.01:
             moments.append((table.frozen(), [dict(one) for one in known]))
         if chance.random() < 0.1:
-            changes, counts = table.of(rows)
+            changes, counts = of(table, rows)
             for row, some in zip(rows, np.split(changes, np.cumsum(counts)[:-1]), strict=True):
                 assert told(some) == {one: other for one, other in known[row].items() if other}
     for encoded, then in moments:
@@ -56,10 +63,53 @@ def test_a_link_that_changes_all_the_time_takes_no_more_room():
         table.add(0, pairs({1: 5, 2 + at % 3: 1 - 2 * (at % 2)}))
         if at % 20 == 0:
             table.frozen()  # a snapshot, after which links are copied before they change
-    changes, counts = table.of([0])
+    changes, counts = of(table, [0])
     assert len(changes) == counts.sum() < 200 and told(changes)[1] == 100_000
 
 
 def test_a_row_without_links_leads_nowhere():
-    changes, counts = LinkTable().of([7])
+    changes, counts = of(LinkTable(), [7])
     assert not len(changes) and counts.tolist() == [0] and LinkTable().frozen()(7) == b""
+
+
+def strongest_of(links: dict[int, int]) -> dict[int, int]:
+    best = sorted(links, key=lambda row: (-links[row], TIE[row]))[:STRONGEST]
+    return {row: links[row] for row in best}
+
+
+def many_links(seed: int) -> dict[int, int]:
+    """Links of a row that many led to; hundreds of them as strong as each other."""
+    chance = random.Random(seed)
+    return {row: chance.choice([1, 2, 2, 2, 9, 300]) for row in chance.sample(range(MANY), 4 * STRONGEST)}
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_of_many_links_the_strongest_are_given_and_of_equal_ones_those_of_the_lowest_tie(saved: bool):
+    links = many_links(1)
+    raw = pairs(links).tobytes()
+    table = LinkTable(Ragged(np.array([len(raw)]), raw)) if saved else LinkTable()
+    if not saved:
+        table.add(0, pairs({row: weight - 1 for row, weight in links.items()}))
+        table.add(0, pairs(dict.fromkeys(links, 1)))
+    changes, counts = of(table, [0])
+    assert counts.tolist() == [STRONGEST] and told(changes) == strongest_of(links)
+    assert told(changes_of(table.frozen()(0))) == links  # what is kept is all
+
+
+def test_what_changed_since_the_strongest_were_chosen_counts_at_once_and_replicas_agree_when_they_are_chosen_anew():
+    links, table = many_links(2), LinkTable()
+    table.add(0, pairs(links))
+    given = told(of(table, [0])[0])
+    up, new = min(given, key=given.__getitem__), next(row for row in range(MANY) if row not in links)
+    table.add(0, pairs({up: 50, new: 1000}))
+    links |= {up: links[up] + 50, new: 1000}
+    assert told(of(table, [0], NOW + CHOSEN_FOR_MS - 1)[0]) == given | {up: links[up], new: 1000}
+    assert told(of(table, [0], NOW + CHOSEN_FOR_MS)[0]) == strongest_of(links)
+    fallen = max(links, key=links.__getitem__)
+    table.add(0, pairs({fallen: -links[fallen]}))
+    del links[fallen]
+    table.frozen()
+    table.add(0, pairs({up: 1}))  # links that a snapshot holds are copied: what was chosen of these does not count
+    links[up] += 1
+    assert told(of(table, [0], NOW + CHOSEN_FOR_MS + 1)[0]) == strongest_of(links)
+    assert told(of(table, [0], 0)[0]) == strongest_of(links)  # a clock that was set back

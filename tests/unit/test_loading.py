@@ -60,7 +60,7 @@ def told(model: ReadModel) -> dict[str, object]:
     """What a model's behaviour says, by the items' ids: their rows are given out in another order."""
     ids, behaviour, found = model.catalogue.ids, model.behaviour, {}
     for item_id, row in model.catalogue.rows.items():
-        links = [of([row])[0] for of in (behaviour.successors, behaviour.predecessors)]
+        links = [of([row], 50 * DAY_MS)[0] for of in (behaviour.successors, behaviour.predecessors)]
         found[item_id] = (
             [{ids[to]: by for to, by in changes_of(summed(one.tobytes())).tolist()} for one in links],
             behaviour.popularity[:, row].round(9).tolist(),
