@@ -1,8 +1,8 @@
-"""How costs grow with items, users and history: a request, the records of an event, a search, memory.
+"""How costs grow with items, users, history and links: a request, the records of an event, a search, memory.
 
     python -m bench.growth [MOST_THOUSANDS]
 
-One of the three grows at a time, the others stay at BASE. Each size is measured in a process of its own, on a made-up
+One of the four grows at a time, the others stay at BASE. Each size is measured in a process of its own, on a made-up
 read model (bench/made_model.py), in processor time: the median of REQUESTS answers of `serving.pipeline.recommend` to
 different users, of as many events applied (a profile and an item's signals, as a worker writes them) and of as many
 searches for the nearest 100. The exponent is the slope of log(cost) over log(size): 0 where nothing grows, 1 where it
@@ -20,7 +20,7 @@ from time import process_time
 import numpy as np
 
 from bench.deployment import say
-from bench.made_model import NOW, VERSION, D, restore, vectors
+from bench.made_model import LINKS, NOW, VERSION, D, restore, vectors
 from bench.memory import memory
 from bench.report import Figure, percentile, report
 from domain.codecs import pack
@@ -36,11 +36,12 @@ from serving.pipeline import recommend
 from serving.query import stored_query
 from serving.read_model import ReadModel
 
-BASE = {"items": 10_000, "users": 10_000, "history": 20}
+BASE = {"items": 10_000, "users": 10_000, "history": 20, "links": LINKS}
 SIZES = {
     "items": [1_000, 10_000, 100_000, 1_000_000],
     "users": [1_000, 10_000, 100_000, 1_000_000],
     "history": [10, 50, 200],
+    "links": [LINKS, 10 * LINKS, 100 * LINKS],
 }
 REQUESTS, SLATE, K, PROFILE_SIZE = 300, 10, 100, 200
 UNITS = {"request": "ms", "apply_event": "ms", "search": "ms", "memory": "MiB"}
@@ -55,7 +56,9 @@ def main() -> None:
     most = 1000 * int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     figures: list[Figure] = []
     for axis, sizes in SIZES.items():
-        found = {size: _measured({**BASE, axis: size}) for size in sizes if axis == "history" or size <= most}
+        found = {
+            size: _measured({**BASE, axis: size}) for size in sizes if axis in {"history", "links"} or size <= most
+        }
         for cost, unit in UNITS.items():
             figures += _figures(axis, cost, unit, {size: one[cost] for size, one in found.items()})
     report("growth", figures, "python -m bench.growth")
@@ -84,11 +87,11 @@ def _exponent(by_size: Mapping[int, float]) -> float:
     return float(slope)
 
 
-def _point(items: int, users: int, history: int) -> Costs:
+def _point(items: int, users: int, history: int, links: int) -> Costs:
     settings = load_settings(ServingSettings)
     before, _ = memory()
     model = ReadModel(settings, FaissIndex(D, settings.exact_index_below), VERSION, features=NAMES)
-    asyncio.run(restore(model, users, items, history))
+    asyncio.run(restore(model, users, items, history, links))
     own = (memory()[0] - before) / 2**20
     asked = [f"user-{at * 7919 % users}" for at in range(REQUESTS)]
     queries = vectors(REQUESTS, seed=5)

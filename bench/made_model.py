@@ -37,6 +37,9 @@ D, TOUCHES, PARTITIONS, BEFORE, KINDS, DISTINCT = 384, 20, 4, 12, 40, 2_000
 """Width of vectors, interactions of a profile, shares of an item, predecessors in each, categories; and how many
 different values are made."""
 
+LINKS = BEFORE * PARTITIONS
+"""Items that each one leads to, and as many that lead to it."""
+
 LATENT, OFF = 12, 0.2
 NOW = 1_795_326_060_000
 VERSION = "v"
@@ -51,10 +54,10 @@ def write(settings: ServingSettings, users: int, items: int, touches: int = TOUC
     return files.write(Path(settings.snapshot_path), told, columns, index.frozen(), lambda: None).bytes
 
 
-async def restore(model: ReadModel, users: int, items: int, touches: int = TOUCHES) -> None:
-    """Fills a read model with so many users and items, each user with so many interactions."""
+async def restore(model: ReadModel, users: int, items: int, touches: int, links: int = LINKS) -> None:
+    """Fills a read model with so many users and items, each user with so many interactions, each item with links."""
     found: dict[str, NDArray[np.generic] | Ragged] = {}
-    for name, column in _columns(users, items, touches):
+    for name, column in _columns(users, items, touches, links):
         if isinstance(column, np.ndarray):
             found[name] = column
         else:
@@ -83,12 +86,12 @@ def vectors(count: int, seed: int = 0) -> Vectors:
     return found
 
 
-def _columns(users: int, items: int, touches: int) -> Iterator[tuple[str, Column]]:
+def _columns(users: int, items: int, touches: int, links: int = LINKS) -> Iterator[tuple[str, Column]]:
     chance, rng = random.Random(1), np.random.default_rng(1)
     ids = [f"item-{number}" for number in range(items)]
     yield "facts", [msgspec.json.encode(Facts(VERSION, 0, dict.fromkeys(range(PARTITIONS), items)))]
     yield from _catalogue(ids, rng)
-    yield from _behaviour(ids, rng, chance)
+    yield from _behaviour(ids, rng, chance, links)
     yield "users", (f"user-{number}".encode() for number in range(users))
     yield "profiles", _again([_profile(ids, touches, chance) for _ in range(DISTINCT)], users)
     yield "manifests", []
@@ -119,8 +122,10 @@ def _item(number: int, item_id: str) -> bytes:
     return msgspec.msgpack.encode(Item(item_id=item_id, title=title, categories=[kind], attributes={"shelf": shelf}))
 
 
-def _behaviour(ids: Sequence[str], rng: np.random.Generator, chance: random.Random) -> Iterator[tuple[str, Column]]:
-    size, links = len(ids), BEFORE * PARTITIONS
+def _behaviour(
+    ids: Sequence[str], rng: np.random.Generator, chance: random.Random, links: int
+) -> Iterator[tuple[str, Column]]:
+    size = len(ids)
     yield "first_ms", np.full(size, NOW - DAY_MS)
     yield "last_ms", np.full(size, NOW)
     for name, count in (("popularity", len(POPULARITY_HALF_LIVES_DAYS)), ("stages", len(STAGES))):

@@ -10,6 +10,7 @@ from cli.topic_records import records_of
 from domain.errors import DeliveryError
 from domain.settings import KafkaSettings
 from domain.topics import MODELS
+from freshet.producer import IN_ORDER
 
 DELIVERY_MS = 60_000
 """How long Kafka may take to confirm what is on its way, over a slow line too."""
@@ -48,9 +49,8 @@ def send_records(settings: KafkaSettings, *stages: Iterable[tuple[str, bytes | N
         BrokerUnavailable: no broker answered.
         DeliveryError: Kafka did not take a record; nothing of the stages after it has been sent.
     """
-    options = {"acks": "all", "enable_idempotence": True, "allow_auto_create_topics": False, "linger_ms": 1_000}
     timeouts = {"delivery_timeout_ms": DELIVERY_MS, "request_timeout_ms": 20_000, "max_block_ms": 10_000}
-    with connected(KafkaProducer, settings, **options, **timeouts) as producer:
+    with connected(KafkaProducer, settings, **IN_ORDER, **timeouts, linger_ms=1_000) as producer:
         for stage in stages:
             failures: list[BaseException] = []
             for key, raw in stage:

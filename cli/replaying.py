@@ -14,6 +14,7 @@ from cli.letters import Letter, Mark, read_letters, read_marks
 from domain.errors import DeliveryError
 from domain.settings import KafkaSettings
 from domain.topics import DEAD_LETTERS, MARK_HEADER
+from freshet.producer import IN_ORDER
 
 ON_THEIR_WAY = 5_000
 """Letters that may be unconfirmed; kafka-python has no bound of its own."""
@@ -114,14 +115,8 @@ def _producer(settings: KafkaSettings) -> Iterator[Callable[..., None]]:
     """Gives a function that sends; at the end Kafka has confirmed all, or DeliveryError is raised."""
     failures: list[BaseException] = []
     sent = 0
-    options = {
-        "acks": "all",
-        "enable_idempotence": True,
-        "allow_auto_create_topics": False,
-        "max_request_size": RECORD_BYTES,
-    }
     timeouts = {"delivery_timeout_ms": DELIVERY_MS, "request_timeout_ms": 10_000, "max_block_ms": BLOCK_MS}
-    with connected(KafkaProducer, settings, **options, **timeouts) as producer:
+    with connected(KafkaProducer, settings, **IN_ORDER, **timeouts, max_request_size=RECORD_BYTES) as producer:
 
         def send(topic: str, **record: Any) -> None:  # noqa: ANN401 - as kafka-python takes it
             nonlocal sent

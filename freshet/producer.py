@@ -20,6 +20,23 @@ BATCH_BYTES = 131_072
 BLOCK_MS = 10_000
 """How long to wait for a first answer: of the cluster, or about a topic."""
 
+DELIVERY_MS = 3_600_000
+"""How long a record waits for a broker that is away before it is given up. What bounds memory is MAX_PENDING."""
+
+IN_ORDER: dict[str, Any] = {
+    "acks": "all",
+    "enable_idempotence": False,
+    "max_in_flight_requests_per_connection": 1,
+    "reconnect_backoff_max_ms": 1_000,
+    "allow_auto_create_topics": False,  # it would get the broker's default shape
+}
+"""How records are written: those of a partition in order, each on all replicas in sync, perhaps twice.
+
+A record that comes twice changes nothing: events carry ids, all else is the newest value of its key. kafka-python's
+idempotent producer writes each once, and in 3.0.12 sends nothing ever again once a batch that it had sent has expired,
+and nothing but errors once a broker has found one record too large. Its own pause between attempts to connect grows to
+half a minute."""
+
 MAX_PENDING = 50_000
 """Records on their way. kafka-python 3 has no bound of its own: it fills memory while a broker is away."""
 
@@ -48,8 +65,6 @@ class Delivery:
             if self._future.is_done:
                 raise DeliveryError(f"{self._where} did not take the record: {error}") from None
             raise BrokerUnavailable(f"{self._where} has not confirmed the record after {timeout_s:g} s") from None
-        if metadata.offset < 0:  # a retry of a batch that an idempotent broker had already
-            raise DeliveryError(f"{self._where} holds the record, but did not say at which offset")
         return Position(metadata.partition, metadata.offset)
 
     def token(self, timeout_s: float = 10.0) -> str:
@@ -58,7 +73,7 @@ class Delivery:
 
 
 class Producer:
-    """An idempotent KafkaProducer that keeps count of what it lost.
+    """A KafkaProducer that keeps count of what it lost.
 
     Attributes:
         lost: records that Kafka did not take, so far.
@@ -78,13 +93,12 @@ class Producer:
         try:
             self._kafka = KafkaProducer(
                 **self._options,
-                acks="all",
-                enable_idempotence=True,
+                **IN_ORDER,
                 linger_ms=linger_ms,
                 batch_size=BATCH_BYTES,
+                delivery_timeout_ms=DELIVERY_MS,
                 max_block_ms=BLOCK_MS,
                 bootstrap_timeout_ms=BLOCK_MS,
-                allow_auto_create_topics=False,  # it would get the broker's default shape
             )
         except KafkaError as error:
             raise self._unavailable(error) from None

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from serving.columns import NOTHING, Ragged
 from serving.numbering import Numbering
-from serving.strongest import strongest
 
 Changes = NDArray[np.int32]
 """(C, 2): rows, and what is added to the weights of the links to them."""
@@ -31,11 +30,13 @@ HIGHEST, AT_MOST = 2**31 - 1, 2**27
 """Of a sum, and of what one partition adds to it: a million times that its users touched one item after another."""
 
 
-STRONGEST = 300
-"""Links of a row that are given to a request."""
+MOST = 600
+"""Changes of a row that are given to a request: of a row with more its strongest links, and what changed since."""
+
+STRONGEST = MOST // 2
 
 CHOSEN_FOR_MS = 10_000
-"""So long they are the same ones, and those that changed in the meantime. Then replicas that know the same agree."""
+"""So long these are the same ones, unless more changes. Later, replicas that know the same agree."""
 
 REMEMBERED = 10_000
 """Rows whose strongest links are remembered; those that were asked for first are forgotten first."""
@@ -84,15 +85,15 @@ class LinkTable:
     ) -> tuple[Changes, NDArray[np.int64]]:
         """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),).
 
-        Of a row with more than STRONGEST these are its strongest links, and what has changed since they were chosen; of
-        those that are equal, the ones of the lowest `tie`, a number for each row there is.
+        Of a row with more than MOST these are its STRONGEST links, and what has changed since they were chosen; of
+        links that are equal, the ones of the lowest `tie`, a number for each row there is.
         """
         raw: list[bytes | bytearray] = [*self._saved.some(rows)]
         for at, row in enumerate(rows):
             own = self._links.get(row)
             if own is not None:
                 raw[at] = own
-            if len(raw[at]) > STRONGEST * PAIR:
+            if len(raw[at]) > MOST * PAIR:
                 chosen = self._chosen.get(row)
                 if chosen is None or not _holds(chosen, own, now_ms):
                     chosen = self._choose(row, raw[at], now_ms, numbering, tie)
@@ -132,8 +133,8 @@ class LinkTable:
         self, row: int, raw: bytes | bytearray, now_ms: int, numbering: Numbering, tie: NDArray[np.uint32]
     ) -> _Chosen:
         to, weights = numbering.summed(changes_of(bytearray(raw)))
-        every = np.ones(len(to), np.bool_)
-        best = strongest(weights.astype(np.float32)[None], every, tie.take(to), STRONGEST)
+        order = (weights << 32) - tie.take(to)  # one number to sort by: the weight, and where that is the same the tie
+        best = np.argpartition(order, -STRONGEST)[-STRONGEST:] if len(to) > STRONGEST else np.arange(len(to))
         if len(self._chosen) == REMEMBERED:
             del self._chosen[next(iter(self._chosen))]
         found = _Chosen(_pairs(to[best], weights[best]), self._links.get(row), len(raw), now_ms)
@@ -151,7 +152,8 @@ def _holds(chosen: _Chosen, own: _Links | None, now_ms: int) -> bool:
     """Whether strongest links may still be given: nothing has changed, or they were chosen not long ago."""
     if chosen.of is not own:
         return False
-    return own is None or len(own) == chosen.upto or 0 <= now_ms - chosen.at_ms < CHOSEN_FOR_MS
+    since = len(own) - chosen.upto if own is not None else 0
+    return not since or (since <= (MOST - STRONGEST) * PAIR and 0 <= now_ms - chosen.at_ms < CHOSEN_FOR_MS)
 
 
 def changes_of(raw: bytes | bytearray) -> Changes:

@@ -12,8 +12,8 @@ from serving.pipeline import recommend
 from serving.query import stored_query
 from serving.read_model import ReadModel
 from serving.reasons import explain
+from serving.sources.covisitation import strongest
 from serving.sources.merging import Rankings, in_turn
-from serving.strongest import strongest
 from tests.builders import Deployment, interaction
 
 FILMS = {"alien": "Horror", "aliens": "Horror", "amelie": "Romance", "titanic": "Romance", "heat": "Crime"}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from serving.columns import Ragged
-from serving.links import CHOSEN_FOR_MS, STRONGEST, Changes, LinkTable, changes_of
+from serving.links import CHOSEN_FOR_MS, MOST, STRONGEST, Changes, LinkTable, changes_of
 from serving.numbering import Numbering
 
 ROWS, OTHERS, NOW = 5, 100, 1_000_000
@@ -113,3 +113,16 @@ def test_what_changed_since_the_strongest_were_chosen_counts_at_once_and_replica
     links[up] += 1
     assert told(of(table, [0], NOW + CHOSEN_FOR_MS + 1)[0]) == strongest_of(links)
     assert told(of(table, [0], 0)[0]) == strongest_of(links)  # a clock that was set back
+
+
+def test_a_row_that_changes_all_the_time_gives_no_more_than_its_strongest_links_and_some_changes():
+    links, table = many_links(4), LinkTable()
+    table.add(0, pairs(links))
+    chance, most = random.Random(5), 0
+    for _ in range(4 * MOST):
+        row = chance.choice([*links])
+        table.add(0, pairs({row: 1}))
+        links[row] += 1
+        most = max(most, len(of(table, [0])[0]))
+    assert most == MOST
+    assert told(of(table, [0], NOW + CHOSEN_FOR_MS)[0]) == strongest_of(links)
