@@ -5,6 +5,16 @@ import asyncio
 from domain.positions import Position
 from serving.pending import Pending
 
+TURNS = 6
+"""Turns of the event loop from bytes on a socket to a record that is applied. With this many seven in ten slates that
+were asked for as soon as Kafka had the click reflected it, with none one in three (1,000 events a second)."""
+
+
+async def what_came() -> None:
+    """Lets records be applied that have reached this process already: a slate keeps the event loop for milliseconds."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
 
 class ProfileWaiters:
     """Requests that wait until a user's profile reflects a position. No polling: the apply wakes them."""

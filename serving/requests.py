@@ -19,6 +19,7 @@ from domain.profile import Touch
 from domain.records import checked_id
 from serving import metrics
 from serving.pipeline import Slate, recommend
+from serving.profile_waiters import what_came
 from serving.query import Boost, HistoryEvent, ItemFilter, Query, stored_query
 from serving.replica import Replica
 from serving.retrieval import WIDEST
@@ -67,7 +68,9 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
     started = perf_counter()
     _check(replica, request)
     fresh = True
-    if request.after is not None:
+    if request.after is None:
+        await what_came()
+    else:
         wait_ms = min(request.wait_ms, replica.settings.max_wait_ms)
         position = from_token(request.after)
         waiting = perf_counter()

@@ -1,5 +1,8 @@
 """What a replica counts of clicks that it has read before a worker wrote what they led to."""
 
+import asyncio
+import socket
+
 import pytest
 from prometheus_client import REGISTRY
 
@@ -65,3 +68,26 @@ async def test_a_choice_that_was_read_ahead_counts_once_for_the_slate_that_held_
     shop.learn(chosen)
     labels = {"variant": shop.settings.variant, "scenario": "none"}
     assert REGISTRY.get_sample_value("freshet_items_chosen_total", labels) == 1
+
+
+async def test_a_click_that_lies_on_a_socket_is_in_the_slate_that_is_asked_for_then(shop: Shop):
+    ours, theirs = socket.socketpair()
+    reader, writer = await asyncio.open_connection(sock=ours)
+    arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    async def receive() -> None:  # as a Kafka client does: one task reads the socket, another waits for its answers
+        arrived.set_result(await reader.readexactly(8))
+
+    async def follow() -> None:
+        await arrived
+        shop.look_ahead(one)
+
+    before = await shop.slate()
+    one = shop.click(before[0], 1)
+    tasks = [asyncio.create_task(receive()), asyncio.create_task(follow())]
+    await asyncio.sleep(0.01)  # both wait
+    theirs.sendall(b"a record")
+    assert before[0] not in await shop.slate()
+    await asyncio.gather(*tasks)
+    writer.close()
+    theirs.close()
