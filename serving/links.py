@@ -38,7 +38,7 @@ STRONGEST = MOST // 2
 CHOSEN_FOR_MS = 10_000
 """So long these are the same ones, unless more changes. Later, replicas that know the same agree."""
 
-REMEMBERED = 10_000
+REMEMBERED = 2_000
 """Rows whose strongest links are remembered; those that were asked for first are forgotten first."""
 
 
