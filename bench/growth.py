@@ -87,7 +87,7 @@ def _exponent(by_size: Mapping[int, float]) -> float:
     return float(slope)
 
 
-def _point(items: int, users: int, history: int, links: int) -> Costs:
+def _point(items: int, users: int, history: int, links: int = LINKS) -> Costs:
     settings = load_settings(ServingSettings)
     before, _ = memory()
     model = ReadModel(settings, FaissIndex(D, settings.exact_index_below), VERSION, features=NAMES)

@@ -59,6 +59,8 @@ def check_replica(url: str, must_run: bool) -> Finding:
         url: where it listens.
         must_run: whether it is wrong that nothing listens there.
     """
+    if not url.startswith(("http://", "https://")):
+        return wrong("replica", f"{url!r} is no address", "--url http://HOST:PORT")
     try:
         told = request("GET", f"{url.rstrip('/')}/health/ready", timeout=REPLICA_TIMEOUT_S, retries=False).json()
         return _replica(url, told)

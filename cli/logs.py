@@ -2,7 +2,18 @@
 
 import logging
 
-QUIET = ("faiss", "stream.batching", "aiokafka", "kafka", "faust", "mode", "asyncio", "urllib3", "transformers")
+QUIET = (
+    "faiss",
+    "stream.batching",
+    "aiokafka",
+    "kafka",
+    "faust",
+    "mode",
+    "asyncio",
+    "httpx",
+    "urllib3",
+    "transformers",
+)
 
 
 def set_up_logging(level: str) -> None:

@@ -32,10 +32,11 @@ IN_ORDER: dict[str, Any] = {
 }
 """How records are written: those of a partition in order, each on all replicas in sync, perhaps twice.
 
-A record that comes twice changes nothing: events carry ids, all else is the newest value of its key. kafka-python's
-idempotent producer writes each once, and in 3.0.12 sends nothing ever again once a batch that it had sent has expired,
-and nothing but errors once a broker has found one record too large. Its own pause between attempts to connect grows to
-half a minute."""
+A record that comes twice in a row changes nothing: events carry ids, all else says what holds from now on. (A broker
+that deals with a request half a minute after it was given up, and sent again, may put the first of them behind newer
+records; for items and changes of users the last one counts.) kafka-python's idempotent producer writes each once, and
+in 3.0.12 sends nothing ever again once a batch that it had sent has expired, and gives nothing but errors once a broker
+has found one record too large. Its own pause between attempts to connect grows to half a minute."""
 
 MAX_PENDING = 50_000
 """Records on their way. kafka-python 3 has no bound of its own: it fills memory while a broker is away."""

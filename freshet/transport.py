@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import msgspec
 import stamina
 import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import ClosedPoolError, HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 from urllib3.exceptions import TimeoutError as TooLate
 
 from domain.errors import ConfigError, ServingError, ServingUnavailable
@@ -35,18 +35,20 @@ class _Busy(Exception):
 
 
 class Transport:
-    """A pool of connections to one HTTP API. They go there directly: proxies in the environment are not looked at."""
+    """A pool of connections to one HTTP API.
+
+    They go there directly, whatever proxies the environment names; no cookies are kept; HTTPS trusts whom the machine
+    trusts.
+    """
 
     def __init__(self, base_url: str, api_key: str | None, timeout_s: float, retries: int) -> None:
-        try:
-            url = urllib3.util.parse_url(base_url)
-            # An address without a host would be taken for one on this machine.
-            if url.scheme not in {"http", "https"} or not url.host:
-                raise ValueError
-            headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-            self._pool = urllib3.connection_from_url(base_url, maxsize=CONNECTIONS, headers=headers)
-        except (ValueError, HTTPError):
-            raise ConfigError(f"base_url: expected http://HOST:PORT or https://HOST, got {base_url!r}") from None
+        url = _checked(base_url)
+        if not timeout_s > 0:
+            raise ConfigError(f"timeout_s: expected more than 0, got {timeout_s!r}")
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise ConfigError("api_key: holds what an HTTP header cannot, such as the end of a line")
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self._pool = urllib3.connection_from_url(base_url, maxsize=CONNECTIONS, headers=headers)
         self._base_url = base_url
         self._path = (url.path or "").rstrip("/")
         self._timeout_s = timeout_s
@@ -80,10 +82,27 @@ class Transport:
         except _Busy as busy:
             response = busy.response
         except HTTPError as error:
-            if isinstance(error, TooLate) and not isinstance(error, NewConnectionError):
+            if _took_too_long(error):
                 raise ServingUnavailable(f"{self._base_url} did not answer within {limit_s:g} s") from None
             raise ServingUnavailable(f"{self._base_url} cannot be reached ({error}); does it run?") from None
         return response
+
+
+def _checked(base_url: str) -> urllib3.util.Url:
+    try:
+        url = urllib3.util.parse_url(base_url)
+    except HTTPError:
+        url = urllib3.util.Url()
+    # Without a host it would be taken for this machine; a name and a password in it would not be sent.
+    if url.scheme not in {"http", "https"} or not url.host or url.auth:
+        raise ConfigError(f"base_url: expected http://HOST:PORT or https://HOST, got {base_url!r}")
+    return url
+
+
+def _took_too_long(error: HTTPError) -> bool:
+    if isinstance(error, ProtocolError):  # a socket that took no more of a body
+        return isinstance(error.args[-1], TimeoutError)
+    return isinstance(error, TooLate) and not isinstance(error, NewConnectionError)
 
 
 def _written(value: str | float | bool) -> str:
@@ -99,7 +118,7 @@ def _backoff(error: Exception) -> bool | float:
     if isinstance(error, _Busy):
         pause_s = _retry_after_s(error.response)
         return True if pause_s is None else pause_s <= MAX_RETRY_AFTER_S and max(pause_s, 0.001)
-    return isinstance(error, HTTPError) and not isinstance(error, ReadTimeoutError)
+    return isinstance(error, HTTPError) and not isinstance(error, (ReadTimeoutError, ClosedPoolError))
 
 
 def _retry_after_s(response: urllib3.BaseHTTPResponse) -> float | None:

@@ -109,8 +109,8 @@ class Behaviour:
     def successors(self, rows: Sequence[int], now_ms: int) -> tuple[Changes, NDArray[np.int64]]:
         """Returns what users touched after each of some items, in hundredths.
 
-        Changes (C, 2) of the strongest links of one item after the other: what an item's changes to the same row add up
-        to is the weight. And how many changes each item has, (len(rows),).
+        Changes (C, 2) of the links of one item after the other: what an item's changes to the same row add up to is the
+        weight. And how many changes each item has, (len(rows),). Of an item with many links they are the strongest.
         """
         return self._successors.of(rows, now_ms, self._catalogue.numbering, self._catalogue.tie)
 

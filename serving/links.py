@@ -31,15 +31,16 @@ HIGHEST, AT_MOST = 2**31 - 1, 2**27
 
 
 MOST = 600
-"""Changes of a row that are given to a request: of a row with more its strongest links, and what changed since."""
+"""Links of a row that are given to a request; of a row with more the strongest."""
 
 STRONGEST = MOST // 2
 
-CHOSEN_FOR_MS = 10_000
-"""So long these are the same ones, unless more changes. Later, replicas that know the same agree."""
+CHOSEN_FOR_MS, CHANGES_SINCE = 10_000, 300
+"""So long, and for so many changes, these are the same ones, and what has changed since. Later they are chosen anew, and
+replicas that know the same agree."""
 
 REMEMBERED = 2_000
-"""Rows whose strongest links are remembered; those that were asked for first are forgotten first."""
+"""Rows whose strongest links are remembered; those that were chosen first are forgotten first."""
 
 
 class _Links(bytearray):
@@ -51,10 +52,9 @@ class _Links(bytearray):
 
 
 class _Chosen(NamedTuple):
-    """The strongest links of a row at a moment, encoded; of which changes, and of how many bytes of them."""
+    """The strongest links of a row at a moment, encoded, and of how many bytes of changes."""
 
     links: bytes
-    of: _Links | None
     upto: int
     at_ms: int
 
@@ -85,19 +85,15 @@ class LinkTable:
     ) -> tuple[Changes, NDArray[np.int64]]:
         """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),).
 
-        Of a row with more than MOST these are its STRONGEST links, and what has changed since they were chosen; of
-        links that are equal, the ones of the lowest `tie`, a number for each row there is.
+        A row with many changes gives its links, of more than MOST the STRONGEST, and of those that are equal the ones
+        of the lowest `tie`, a number for each row there is.
         """
         raw: list[bytes | bytearray] = [*self._saved.some(rows)]
         for at, row in enumerate(rows):
-            own = self._links.get(row)
-            if own is not None:
-                raw[at] = own
+            if row in self._links:
+                raw[at] = self._links[row]
             if len(raw[at]) > MOST * PAIR:
-                chosen = self._chosen.get(row)
-                if chosen is None or not _holds(chosen, own, now_ms):
-                    chosen = self._choose(row, raw[at], now_ms, numbering, tie)
-                raw[at] = chosen.links + own[chosen.upto :] if own is not None else chosen.links
+                raw[at] = self._strongest(row, raw[at], now_ms, numbering, tie)
         return changes_of(bytearray().join(raw)), np.fromiter(map(len, raw), np.int64, len(raw)) // PAIR
 
     def frozen(self) -> Callable[[int], bytes]:
@@ -118,9 +114,11 @@ class LinkTable:
             links = self._links.get(row)
             if links is None or links.era != self._era:
                 links = self._links[row] = self._own(row, links)
+                self._chosen.pop(row, None)
             links += raw
             if len(links) >= links.sum_at:
                 self._links[row] = _links(summed(links), self._era)
+                self._chosen.pop(row, None)
 
     def _own(self, row: int, shared: _Links | None) -> _Links:
         """Returns links that may be changed; those that a snapshot holds are to be summed when they were to be."""
@@ -129,17 +127,20 @@ class LinkTable:
             links.sum_at = shared.sum_at
         return links
 
-    def _choose(
+    def _strongest(
         self, row: int, raw: bytes | bytearray, now_ms: int, numbering: Numbering, tie: NDArray[np.uint32]
-    ) -> _Chosen:
-        to, weights = numbering.summed(changes_of(bytearray(raw)))
-        order = (weights << 32) - tie.take(to)  # one number to sort by: the weight, and where that is the same the tie
-        best = np.argpartition(order, -STRONGEST)[-STRONGEST:] if len(to) > STRONGEST else np.arange(len(to))
-        if len(self._chosen) == REMEMBERED:
-            del self._chosen[next(iter(self._chosen))]
-        found = _Chosen(_pairs(to[best], weights[best]), self._links.get(row), len(raw), now_ms)
-        self._chosen[row] = found
-        return found
+    ) -> bytes:
+        chosen = self._chosen.get(row)
+        if chosen is None or not _holds(chosen, len(raw), now_ms):
+            self._chosen.pop(row, None)
+            if len(self._chosen) == REMEMBERED:
+                del self._chosen[next(iter(self._chosen))]
+            links = _strongest(changes_of(bytearray(raw)), numbering, tie)
+            chosen = self._chosen[row] = _Chosen(links, len(raw), now_ms)
+        if len(raw) == chosen.upto:
+            return chosen.links
+        # A link that was not chosen may have lost some of its weight: that alone would make it less than nothing.
+        return _positive(*numbering.summed(changes_of(bytearray(chosen.links + raw[chosen.upto :]))))
 
     def _raw(self, row: int) -> bytes | bytearray | memoryview:
         links = self._links.get(row)
@@ -148,12 +149,25 @@ class LinkTable:
         return self._saved[row] if row < len(self._saved) else b""
 
 
-def _holds(chosen: _Chosen, own: _Links | None, now_ms: int) -> bool:
-    """Whether strongest links may still be given: nothing has changed, or they were chosen not long ago."""
-    if chosen.of is not own:
-        return False
-    since = len(own) - chosen.upto if own is not None else 0
-    return not since or (since <= (MOST - STRONGEST) * PAIR and 0 <= now_ms - chosen.at_ms < CHOSEN_FOR_MS)
+def _holds(chosen: _Chosen, size: int, now_ms: int) -> bool:
+    """Whether they may still be given: nothing has changed, or not much, and they were chosen not long ago."""
+    changed = size - chosen.upto
+    return not changed or (changed <= CHANGES_SINCE * PAIR and 0 <= now_ms - chosen.at_ms < CHOSEN_FOR_MS)
+
+
+def _strongest(changes: Changes, numbering: Numbering, tie: NDArray[np.uint32]) -> bytes:
+    to, weights = numbering.summed(changes)
+    if np.count_nonzero(weights > 0) > MOST:
+        # One number to sort by: the weight, and where that is the same the tie.
+        order = (np.minimum(weights, HIGHEST) << 32) - tie.take(to)
+        best = np.argpartition(order, -STRONGEST)[-STRONGEST:]
+        to, weights = to[best], weights[best]
+    return _positive(to, weights)
+
+
+def _positive(to: NDArray[np.int32], weights: NDArray[np.int64]) -> bytes:
+    kept = weights > 0
+    return _pairs(to[kept], weights[kept])
 
 
 def changes_of(raw: bytes | bytearray) -> Changes:

@@ -68,9 +68,9 @@ async def answer(replica: Replica, request: RecommendRequest) -> Recommendations
     started = perf_counter()
     _check(replica, request)
     fresh = True
-    if request.after is None:
+    if request.after is None and not request.history:
         await what_came()
-    else:
+    if request.after is not None:
         wait_ms = min(request.wait_ms, replica.settings.max_wait_ms)
         position = from_token(request.after)
         waiting = perf_counter()

@@ -1,9 +1,13 @@
 """The client against a real HTTP server: typed answers, retries, and one kind of error for each failure."""
 
+import json
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 
@@ -196,7 +200,9 @@ def test_nobody_there_is_an_error_that_names_the_address() -> None:
         client.trending()
 
 
-@pytest.mark.parametrize("address", ["localhost:8080", "ftp://localhost", "http://", "", "http://[::1"])
+@pytest.mark.parametrize(
+    "address", ["localhost:8080", "ftp://localhost", "http://", "", "http://[::1", "http://me:secret@localhost"]
+)
 def test_what_is_no_http_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="base_url: expected http://HOST:PORT"):
         Client(address)
@@ -220,8 +226,40 @@ def test_a_redirect_is_not_followed_with_the_key(server: ScriptedServer, client:
     assert len(server.asked) == 1
 
 
-def test_a_connection_that_the_server_closed_meanwhile_is_not_an_error(server: ScriptedServer, client: Client) -> None:
-    server.plays(Play(body=FOUND, headers={"Connection": "close"}))
-    for _ in range(3):
+def test_a_connection_that_the_server_closed_meanwhile_is_not_an_error() -> None:
+    answer = json.dumps(FOUND).encode()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = listening.accept()
+                with connection:
+                    for _ in range(2):
+                        while not connection.recv(65536).endswith(b"\r\n\r\n"):
+                            pass
+                        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(answer), answer))
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with Client(f"http://127.0.0.1:{listening.getsockname()[1]}", timeout_s=5, retries=0) as client:
+            for _ in range(4):  # two over each connection, which is closed without a word then
+                assert client.trending()
+                time.sleep(0.05)
+        thread.join(5)
+        assert not thread.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"), [({"api_key": "sixteen-letters-\n"}, "api_key"), ({"timeout_s": 0}, "timeout_s")]
+)
+def test_what_no_request_could_be_made_with_is_refused_at_once(fields: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named) as refused:
+        Client("http://127.0.0.1:1", **fields)
+    assert "sixteen" not in str(refused.value)
+
+
+def test_a_client_that_was_closed_says_so_at_once(server: ScriptedServer, client: Client) -> None:
+    server.plays(Play(body=FOUND))
+    client.close()
+    with pytest.raises(ServingUnavailable, match="closed"):
         client.trending()
-    assert len(server.asked) == 3
