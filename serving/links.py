@@ -36,7 +36,7 @@ MOST = 600
 STRONGEST = MOST // 2
 
 CHOSEN_FOR_MS, CHANGES_SINCE = 10_000, 300
-"""So long, and for so many changes, these are the same ones, and what has changed since. Later they are chosen anew, and
+"""So long, and for so many changes, these are the same ones, and what was added since. Later they are chosen anew, and
 replicas that know the same agree."""
 
 REMEMBERED = 2_000
@@ -139,8 +139,9 @@ class LinkTable:
             chosen = self._chosen[row] = _Chosen(links, len(raw), now_ms)
         if len(raw) == chosen.upto:
             return chosen.links
-        # A link that was not chosen may have lost some of its weight: that alone would make it less than nothing.
-        return _positive(*numbering.summed(changes_of(bytearray(chosen.links + raw[chosen.upto :]))))
+        since = changes_of(raw[chosen.upto :])
+        # Not what was taken away: of a link that was not chosen it would leave less than nothing.
+        return chosen.links + since[since[:, 1] > 0].tobytes()
 
     def _raw(self, row: int) -> bytes | bytearray | memoryview:
         links = self._links.get(row)
@@ -162,10 +163,6 @@ def _strongest(changes: Changes, numbering: Numbering, tie: NDArray[np.uint32]) 
         order = (np.minimum(weights, HIGHEST) << 32) - tie.take(to)
         best = np.argpartition(order, -STRONGEST)[-STRONGEST:]
         to, weights = to[best], weights[best]
-    return _positive(to, weights)
-
-
-def _positive(to: NDArray[np.int32], weights: NDArray[np.int64]) -> bytes:
     kept = weights > 0
     return _pairs(to[kept], weights[kept])
 
