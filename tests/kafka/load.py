@@ -133,6 +133,24 @@ def behaviour(hashes: dict[str, str]) -> dict[str, str]:
 def check_all_is_there_once(system: System, load: Load) -> None:
     """State of topics and replica are what the log says, and users' profiles hold what was accepted, each once."""
     expected = expected_hashes(system.settings)
-    system.until(lambda: behaviour(system.replica_hashes()) == expected)
+    try:
+        system.until(lambda: behaviour(system.replica_hashes()) == expected)
+    except AssertionError as failure:
+        failure.add_note(differences(system, expected, load))
+        raise
     assert behaviour(system.hashes()) == expected
     assert remembered(system.settings) == {user: sorted(ids) for user, ids in load.accepted.items()}
+
+
+def differences(system: System, expected: dict[str, str], load: Load) -> str:
+    """What a state that is not the log's differs in: which of the hashes, and whose events."""
+    profiles = remembered(system.settings)
+    events = {user: ids ^ set(profiles.get(user, ())) for user, ids in load.accepted.items()}
+    states = {
+        "the log, as it was": expected,
+        "the log, now": expected_hashes(system.settings),
+        "topics": behaviour(system.hashes()),
+        "the replica": behaviour(system.replica_hashes()),
+        "events that only Kafka or only a profile has": {user: sorted(ids) for user, ids in events.items() if ids},
+    }
+    return "\n".join(f"{name}: {state}" for name, state in states.items())
