@@ -19,7 +19,7 @@ from tests.kafka.load import behaviour, expected_hashes
 from tests.kafka.slow_line import SlowLine
 from tests.system import System
 
-NARROW_BYTES_PER_S = 300_000
+NARROW_BYTES_PER_S = 200_000
 """Of what the worker writes to Kafka; it is slow because its results are slow to become durable."""
 
 GROWTH_BYTES = 250_000_000

@@ -38,6 +38,7 @@ def is_lost(delivery: Delivery) -> bool:
     return False
 
 
+@pytest.mark.long
 def test_an_emitter_goes_on_after_an_outage_that_was_longer_than_its_patience(
     node: ApacheKafka, settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
@@ -57,7 +58,7 @@ def test_an_emitter_goes_on_after_an_outage_that_was_longer_than_its_patience(
     time.sleep(AWAY_S)
     node.thaw()
     node.start()
-    emitter.emit(click(400)).position(20)
+    emitter.emit(click(400)).position(60)
     with pytest.raises(DeliveryError, match="records were lost"):
         emitter.close()
     stored = {decode_interaction(record.value, NOW_MS).event_id for record in read_topic(settings, INTERACTIONS)}
