@@ -4,8 +4,9 @@ A change goes to the end of a byte string, wherever its link lies, and the chang
 Weights are whole numbers, so the sum is the same in whatever order they came. Now and then the changes of a row are
 summed, so that a row stays at most some two times as long as its links.
 
-What many touch is linked with nearly everything, sooner or later. So a request is given the strongest links of a row
-alone, chosen anew now and then, and what has changed since: what it costs does not grow with all that users ever did.
+What many touch is linked with nearly everything, sooner or later. So of a row with many links a request is given the
+strongest alone, and what was added since they were chosen. All are looked at only when they are chosen anew, now and
+then.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -28,7 +29,6 @@ ROOM = 64
 
 HIGHEST, AT_MOST = 2**31 - 1, 2**27
 """Of a sum, and of what one partition adds to it: a million times that its users touched one item after another."""
-
 
 MOST = 600
 """Links of a row that are given to a request; of a row with more the strongest."""
