@@ -85,13 +85,13 @@ class ReadAhead:
                 await self._apply(consumer, where, records)
 
     async def _apply(self, consumer: AIOKafkaConsumer, where: TopicPartition, records: Sequence[Record]) -> None:
-        end = consumer.highwater(where) or 0
-        if end - records[-1].offset > FAR:
-            self._go_on(consumer, where, end - FAR)
+        first = (consumer.highwater(where) or 0) - FAR
+        if records[-1].offset < first:
+            self._go_on(consumer, where, first)
             return
-        if len(records) > FAR:
-            records = records[-FAR:]
-            self._model.pending.begin(where.partition, records[0].offset)
+        if records[0].offset < first:
+            self._model.pending.begin(where.partition, first)
+            records = [one for one in records if one.offset >= first]
         for at in range(0, len(records), PART):
             self._model.apply_ahead(records[at : at + PART])
             await asyncio.sleep(0)
