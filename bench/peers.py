@@ -68,10 +68,15 @@ def relay(bootstrap_servers: str, source: str, target: str, size: str, fetch_max
 
 
 def flow(rate: str, seconds: str, items: str) -> None:
-    """Other people's clicks: `rate` events a second from 500 users, for `seconds` at most, gathered for 20 ms."""
+    """Other people's clicks: `rate` events a second from 500 users, for `seconds` at most, gathered for 20 ms.
+
+    It gives way as a worker does: elsewhere it is other machines that send them.
+    """
     from bench.workload import interactions
     from freshet import Emitter
+    from stream.priority import give_way
 
+    give_way(5)
     events = int(rate) * int(seconds)
     with Emitter(linger_ms=20) as emitter:
         started = time.perf_counter()

@@ -153,6 +153,13 @@ class StreamSettings(KafkaSettings):
         description="seconds without a step, while records wait and Kafka answers, after which a worker ends itself "
         "to be started again",
     )
+    worker_nice: int = Field(
+        5,
+        ge=0,
+        le=19,
+        description="how far a worker gives way to what shares its processors, such as replicas: 0 not at all, "
+        "19 whenever anybody else has work",
+    )
     worker_metrics_port: int = Field(0, ge=0, le=65535, description="port of the worker's own /metrics; 0: none")
     worker_metrics_host: str = Field("127.0.0.1", description="address that the worker's /metrics binds to")
     dead_letter_max_share: float = Field(

@@ -12,6 +12,7 @@ from domain.garbage import collect_rarely, pass_over_what_is_here
 from domain.settings import StreamSettings
 from embeddings.transformer import TransformerEncoder
 from stream.app import create_app
+from stream.priority import give_way
 from stream.topic_admin import check_topics
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def work(settings: StreamSettings) -> None:
         TopicError: a topic is missing or has the wrong shape; nothing has been read then.
         ModelUnavailable: the text encoder cannot be loaded.
     """
+    give_way(settings.worker_nice)
     check_topics(settings)
     mode.loop.use("uvloop")
     fail_as_closed(AIOKafkaConnection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)

@@ -1,0 +1,58 @@
+"""How a worker shares the processors of its machine with the others."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cli.children import Child
+from domain.items import Item
+from domain.settings import KafkaSettings
+from tests.system import System
+
+GIVES_WAY = """
+import os, sys
+from pathlib import Path
+from stream.priority import give_way
+os.nice(int(sys.argv[1]))
+give_way(int(sys.argv[2]))
+print(os.getpriority(os.PRIO_PROCESS, 0), Path("/proc/self/autogroup").read_text().split()[-1])
+"""
+AUTOGROUP = Path("/proc/self/autogroup")
+
+
+@pytest.fixture
+def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
+    running = System(settings, overrides, tmp_path)
+    yield running
+    running.close()
+
+
+def test_a_worker_gives_way_and_a_replica_does_not(system: System):
+    worker, replica = system.start_worker(), system.start_replica(search=False)
+    system.send_items([Item(item_id="i1", title="A train", published_at=1)])
+    system.embedded(1)
+    assert nice(worker) == (5,) and nice(replica) == (0,)
+
+
+def nice(child: Child) -> tuple[int, ...]:
+    """How far a process's threads give way."""
+    threads = os.listdir(f"/proc/{child.pid}/task")
+    assert len(threads) > 2
+    return (*{os.getpriority(os.PRIO_PROCESS, int(one)) for one in threads},)
+
+
+@pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group processes by session")
+@pytest.mark.parametrize(
+    ("own_session", "had", "asked", "got"),
+    [(True, 0, 5, "5 5"), (False, 0, 5, "5 0"), (True, 9, 5, "9 9"), (True, 0, 0, "0 0")],
+)
+def test_a_session_of_its_own_gives_way_as_a_whole_and_one_that_others_share_does_not(
+    own_session: bool, had: int, asked: int, got: str
+):
+    command = [sys.executable, "-c", GIVES_WAY, str(had), str(asked)]
+    said = subprocess.run(command, start_new_session=own_session, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == got
