@@ -57,18 +57,29 @@ class Covisits:
 
     Attributes:
         rows: (U,) distinct, in no order.
-        strengths: (U, 4, len(HORIZONS)) float32, in the order of `Led`, >= 0: how strongly the recent items lead to
-            each, as users touched it after them, and the same by lift; then both of what users touched before them.
+        sums: (U, 2, len(HORIZONS)), in hundredths, >= 0: how strongly the recent items lead to each, as users touched
+            it after them, and what users touched before them.
+        popularity: (U,) float32, what lifts are divided by.
         links: what was added up, forward and backward; for reasons.
     """
 
     rows: Rows
-    strengths: NDArray[np.float32]
+    sums: NDArray[np.float64]
+    popularity: NDArray[np.float32]
     links: tuple[Links, Links]
 
+    def strengths(self, kind: int, horizon: int) -> NDArray[np.float32]:
+        """Returns one kind of strength over one horizon, as `Led` has them, of all rows: (U,) float32."""
+        side, is_lift = divmod(kind, 2)
+        found: NDArray[np.float32] = self.sums[:, side, horizon].astype(np.float32)
+        found /= ONCE
+        if is_lift:
+            found /= self.popularity
+        return found
+
     def of(self, rows: Rows, numbering: Numbering) -> Led:
-        """Returns the strengths of (C,) rows."""
-        led: Led = _led(numbering.marks, self.rows, self.strengths, rows)
+        """Returns all strengths of (C,) rows."""
+        led: Led = _led(numbering.marks, self.rows, self.sums, self.popularity, ONCE, rows)
         return led
 
     def led_by(self, rows: Rows, numbering: Numbering) -> list[int | None]:
@@ -92,7 +103,7 @@ def covisits(query: "Query") -> Covisits:
         Links(*behaviour.predecessors(recent, query.now_ms)),
     )
     rows, sums = summed(links, query.model.catalogue.numbering)
-    return Covisits(rows, strengths_of(sums, behaviour.counts(query.now_ms, rows)), links)
+    return Covisits(rows, sums, (behaviour.counts(query.now_ms, rows) + 1) ** LIFT, links)
 
 
 def summed(links: tuple[Links, Links], numbering: Numbering) -> tuple[Rows, NDArray[np.float64]]:
@@ -100,12 +111,6 @@ def summed(links: tuple[Links, Links], numbering: Numbering) -> tuple[Rows, NDAr
     (after, after_counts), (before, before_counts) = links
     rows, sums = _summed(numbering.marks, after, after_counts, before, before_counts, _DECAYS)
     return rows, sums
-
-
-def strengths_of(sums: NDArray[np.float64], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns `Covisits.strengths` of what `summed` gave; lifts are divided by (count + 1) ^ LIFT; counts: (U,)."""
-    strengths: NDArray[np.float32] = _lifted(sums, (counts + 1) ** LIFT, ONCE)
-    return strengths
 
 
 @compiled("(int32[::1], int32[:, ::1], int64[::1], int32[:, ::1], int64[::1], float64[:, ::1])")
@@ -141,30 +146,22 @@ def _summed(  # noqa: PLR0913, PLR0917 - two sides, and what they are added up w
     return rows[:count], sums
 
 
-@compiled("(float64[:, :, ::1], float32[::1], float64)")
-def _lifted(sums: NDArray[np.float64], by: NDArray[np.float32], once: float) -> NDArray[np.float32]:
-    strengths = np.empty((len(sums), 4, sums.shape[2]), np.float32)  # as in `Led`
-    for at in range(len(sums)):
-        for side in range(2):
-            for horizon in range(sums.shape[2]):
-                strength = np.float32(sums[at, side, horizon]) / np.float32(once)
-                strengths[at, 2 * side, horizon] = strength
-                strengths[at, 2 * side + 1, horizon] = strength / by[at]
-    return strengths
-
-
-@compiled("(int32[::1], int64[::1], float32[:, :, ::1], int64[::1])")
-def _led(marks: Marks, known: Rows, strengths: NDArray[np.float32], rows: Rows) -> NDArray[np.float32]:
+@compiled("(int32[::1], int64[::1], float64[:, :, ::1], float32[::1], float64, int64[::1])")
+def _led(  # noqa: PLR0913, PLR0917 - what `Covisits` holds
+    marks: Marks, known: Rows, sums: NDArray[np.float64], popularity: NDArray[np.float32], once: float, rows: Rows
+) -> NDArray[np.float32]:
     for place in range(len(known)):
         marks[known[place]] = place
-    kinds, horizons = strengths.shape[1], strengths.shape[2]
-    led = np.zeros((kinds, horizons, len(rows)), np.float32)
+    sides, horizons = sums.shape[1], sums.shape[2]
+    led = np.zeros((2 * sides, horizons, len(rows)), np.float32)  # as in `Led`
     for at in range(len(rows)):
         place = marks[rows[at]]
         if place < len(known) and known[place] == rows[at]:
-            for kind in range(kinds):
+            for side in range(sides):
                 for horizon in range(horizons):
-                    led[kind, horizon, at] = strengths[place, kind, horizon]
+                    strength = np.float32(sums[place, side, horizon]) / np.float32(once)
+                    led[2 * side, horizon, at] = strength
+                    led[2 * side + 1, horizon, at] = strength / popularity[place]
     return led
 
 

@@ -21,7 +21,7 @@ class Head:
         self._rows = np.zeros(2 * KEPT, np.int64)
         self._values = np.full(2 * KEPT, -np.inf)
         self.floor = -np.inf
-        self._top: NDArray[np.int64] | None = None
+        self._top: tuple[int, NDArray[np.int64]] | None = None
 
     @classmethod
     def of(cls, values: NDArray[np.float64]) -> "Head":
@@ -57,12 +57,20 @@ class Head:
 
     def top(self, limit: int) -> NDArray[np.int64]:
         """Returns the rows of the highest finite values, the highest first, equal ones by their row; at most KEPT."""
-        if self._top is None:
-            count = len(self._places)
-            rows, values = self._rows[:count], self._values[:count]
-            order = np.lexsort((rows, -values))
-            self._top = rows[order[np.isfinite(values[order])]][:KEPT]
-        return self._top[:limit]
+        limit = min(limit, KEPT)
+        if self._top is None or self._top[0] < limit:
+            self._top = limit, self._highest(limit)
+        return self._top[1][:limit]
+
+    def _highest(self, limit: int) -> NDArray[np.int64]:
+        count = len(self._places)
+        rows, values = self._rows[:count], self._values[:count]
+        if count > limit:  # half of the time that it takes to sort all
+            high = values >= np.partition(values, count - limit)[count - limit]
+            rows, values = rows[high], values[high]
+        order = np.lexsort((rows, -values))
+        best: NDArray[np.int64] = rows[order[np.isfinite(values[order])]][:limit]
+        return best
 
     def _shrink(self) -> None:
         kept = np.argsort(-self._values, kind="stable")[:KEPT]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from learning.compiled import compiled
 from serving.columns import NOTHING, Ragged
 from serving.numbering import Numbering
 
@@ -88,13 +89,20 @@ class LinkTable:
         A row with many changes gives its links, of more than MOST the STRONGEST, and of those that are equal the ones
         of the lowest `tie`, a number for each row there is.
         """
-        raw: list[bytes | bytearray] = [*self._saved.some(rows)]
-        for at, row in enumerate(rows):
-            if row in self._links:
-                raw[at] = self._links[row]
-            if len(raw[at]) > MOST * PAIR:
-                raw[at] = self._strongest(row, raw[at], now_ms, numbering, tie)
-        return changes_of(bytearray().join(raw)), np.fromiter(map(len, raw), np.int64, len(raw)) // PAIR
+        found, counts, chosen_of = [], [], []
+        for row, saved in zip(rows, self._saved.some(rows), strict=True):
+            raw: bytes | bytearray = self._links.get(row, saved)
+            links, upto = raw, len(raw)
+            if len(raw) > MOST * PAIR:
+                links, upto, _ = self._strongest(row, raw, now_ms, numbering, tie)
+            found += [links, raw[upto:]]
+            chosen_of.append(len(links))
+            counts.append(len(links) + len(raw) - upto)
+        lengths = np.array([counts, chosen_of]) // PAIR
+        changes = changes_of(bytearray().join(found))
+        if counts != chosen_of:
+            changes = changes[: _kept(changes, lengths[0], lengths[1])]
+        return changes, lengths[0]
 
     def frozen(self) -> Callable[[int], bytes]:
         """Returns what gives the links of a row, encoded, as they are now, whatever changes later."""
@@ -129,7 +137,7 @@ class LinkTable:
 
     def _strongest(
         self, row: int, raw: bytes | bytearray, now_ms: int, numbering: Numbering, tie: NDArray[np.uint32]
-    ) -> bytes:
+    ) -> _Chosen:
         chosen = self._chosen.get(row)
         if chosen is None or not _holds(chosen, len(raw), now_ms):
             self._chosen.pop(row, None)
@@ -137,11 +145,7 @@ class LinkTable:
                 del self._chosen[next(iter(self._chosen))]
             links = _strongest(changes_of(bytearray(raw)), numbering, tie)
             chosen = self._chosen[row] = _Chosen(links, len(raw), now_ms)
-        if len(raw) == chosen.upto:
-            return chosen.links
-        since = changes_of(raw[chosen.upto :])
-        # Not what was taken away: of a link that was not chosen it would leave less than nothing.
-        return chosen.links + since[since[:, 1] > 0].tobytes()
+        return chosen
 
     def _raw(self, row: int) -> bytes | bytearray | memoryview:
         links = self._links.get(row)
@@ -165,6 +169,23 @@ def _strongest(changes: Changes, numbering: Numbering, tie: NDArray[np.uint32]) 
         to, weights = to[best], weights[best]
     kept = weights > 0
     return _pairs(to[kept], weights[kept])
+
+
+@compiled("int64(int32[:, ::1], int64[::1], int64[::1])")
+def _kept(changes: Changes, counts: NDArray[np.int64], chosen: NDArray[np.int64]) -> int:
+    """Leaves out what was taken away since a row's first were chosen; returns how many changes are left, all in front.
+
+    Of a link that was not chosen it would leave less than nothing. Sets the counts of the rows to what they have then.
+    """
+    kept = end = 0
+    for at in range(len(counts)):
+        start, end, begin = end, end + counts[at], kept
+        for place in range(start, end):
+            if place < start + chosen[at] or changes[place, 1] > 0:
+                changes[kept, 0], changes[kept, 1] = changes[place, 0], changes[place, 1]
+                kept += 1
+        counts[at] = kept - begin
+    return kept
 
 
 def changes_of(raw: bytes | bytearray) -> Changes:

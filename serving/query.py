@@ -179,7 +179,7 @@ class Query:
         At most LED_TO of them.
         """
         found = self.covisits
-        lifts = found.strengths[:, FORWARD_LIFTS, SITTING]
+        lifts = found.strengths(FORWARD_LIFTS, SITTING)
         rows = found.rows[highest(lifts, self.model.catalogue.tie.take(found.rows), LED_TO)]
         return rows, self.model.catalogue.vectors[rows]
 

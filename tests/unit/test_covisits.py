@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from learning.signals import ONCE
-from serving.covisits import HORIZONS, LIFT, Covisits, Links, strengths_of, summed
+from serving.covisits import HORIZONS, LIFT, Covisits, Links, summed
 from serving.numbering import Numbering
 
 
@@ -28,9 +28,7 @@ def test_co_visits_that_cancel_leave_nothing_behind():
         for one in (links, lags):
             rows, sums = summed((one, one), numbering)
             assert not sums.any()
-            assert Covisits(rows, strengths_of(sums, np.zeros(1, np.float32)), (one, one)).led_by(rows, numbering) == [
-                None
-            ]
+            assert Covisits(rows, sums, np.ones(1, np.float32), (one, one)).led_by(rows, numbering) == [None]
 
 
 def test_strengths_are_the_sums_of_decayed_weights_over_each_horizon_forward_and_backward():
@@ -45,10 +43,12 @@ def test_strengths_are_the_sums_of_decayed_weights_over_each_horizon_forward_and
     assert sums / ONCE == pytest.approx(plain[rows], rel=1e-4)
     counts = chance.uniform(0, 9, 50).astype(np.float32)
     asked = chance.permutation(50)  # the last ten of which nothing leads to
-    found = Covisits(rows, strengths_of(sums, counts[rows]), (NONE, NONE)).of(asked, numbering)
+    found = Covisits(rows, sums, (counts[rows] + 1) ** LIFT, (NONE, NONE))
     divided = plain / (counts + 1)[:, None, None] ** LIFT
     expected = np.stack([plain[:, 0].T, divided[:, 0].T, plain[:, 1].T, divided[:, 1].T])
-    assert found == pytest.approx(expected[..., asked], rel=1e-4)
+    assert found.of(asked, numbering) == pytest.approx(expected[..., asked], rel=1e-4)
+    for kind, horizon in np.ndindex(4, len(HORIZONS)):
+        assert found.strengths(kind, horizon) == pytest.approx(expected[kind, horizon, rows], rel=1e-4)
 
 
 def test_each_item_names_the_recent_one_that_led_to_it_most_strongly():
@@ -61,5 +61,5 @@ def test_each_item_names_the_recent_one_that_led_to_it_most_strongly():
         for _ in range(1 + (both[1] is links)):
             np.add.at(totals, (rows, lags), weights * 0.8**lags * (lags < 12))
         expected = [int(row.argmax()) if row.any() else None for row in totals[asked]]
-        assert Covisits(rows, np.empty(0), both).led_by(asked, numbering) == expected
+        assert Covisits(rows, np.empty((0, 2, 3)), np.empty(0), both).led_by(asked, numbering) == expected
     assert expected.count(None) == 3
