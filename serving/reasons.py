@@ -29,14 +29,10 @@ VERBS = {
 
 
 class Shown(NamedTuple):
-    """An item of a slate: its row, and how many items back the recent one lies that led to it, if one did.
-
-    And the place in `touches` of the liked item whose text is close, if one is.
-    """
+    """An item of a slate: its row, and how many items back the recent one lies that led to it, if one did."""
 
     row: int
     led_by: int | None
-    alike: int | None
 
 
 def explain(query: Query, rows: NDArray[np.int64], parts: Sequence[Mapping[str, float]]) -> list[tuple[str, list[str]]]:
@@ -44,7 +40,8 @@ def explain(query: Query, rows: NDArray[np.int64], parts: Sequence[Mapping[str, 
 
     There is at least one reason. `parts` are those of each item's score.
     """
-    return [_explained(query, *one) for one in zip(_shown(query, rows), parts, strict=True)]
+    shown = map(Shown, rows.tolist(), _led_by(query, rows))
+    return [_explained(query, *one) for one in zip(shown, parts, strict=True)]
 
 
 def _explained(query: Query, shown: Shown, parts: Mapping[str, float]) -> tuple[str, list[str]]:
@@ -55,19 +52,6 @@ def _explained(query: Query, shown: Shown, parts: Mapping[str, float]) -> tuple[
     ]
     source = for_it[0][0] if for_it else "popularity"
     return source, reasons or ["in the catalogue"]
-
-
-def _shown(query: Query, rows: NDArray[np.int64]) -> list[Shown]:
-    led = _led_by(query, rows)
-    liked, vectors = query.liked
-    if not len(liked):
-        return [Shown(row, lag, None) for row, lag in zip(rows.tolist(), led, strict=True)]
-    cosines = query.model.catalogue.vectors[rows] @ vectors.T
-    closest, alike = liked[cosines.argmax(axis=1)], cosines.max(axis=1) >= ALIKE
-    return [
-        Shown(row, lag, at if near else None)
-        for row, lag, at, near in zip(rows.tolist(), led, closest.tolist(), alike.tolist(), strict=True)
-    ]
 
 
 def _led_by(query: Query, rows: NDArray[np.int64]) -> list[int | None]:
@@ -83,10 +67,13 @@ def _covisitation(query: Query, shown: Shown) -> str | None:
 
 def _profile(query: Query, shown: Shown) -> str | None:
     """Names the liked item whose text is closest, or one that is close and goes with what the user did lately."""
-    if shown.alike is None:
+    liked, vectors = query.liked
+    cosines = vectors @ query.model.catalogue.vectors[shown.row]
+    if cosines.max(initial=-1) < ALIKE:
         return _expected(query, shown) if query.recent else None
-    title = query.model.catalogue.title(int(query.rows[shown.alike]))
-    return f"similar to {title}, which you {_verb(query.touches[shown.alike])}"
+    touched = int(liked[cosines.argmax()])
+    title = query.model.catalogue.title(int(query.rows[touched]))
+    return f"similar to {title}, which you {_verb(query.touches[touched])}"
 
 
 def _expected(query: Query, shown: Shown) -> str | None:
