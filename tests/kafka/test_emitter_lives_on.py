@@ -17,6 +17,7 @@ from tests.apache_kafka import ApacheKafka
 from tests.integration.test_emitter import NOW_MS, read_topic
 
 DELIVERY_MS, AWAY_S = 2_000, 4.0
+LARGE = {f"note {at}": "x" * 250 for at in range(4)}
 
 
 def click(number: int, **fields: object) -> Interaction:
@@ -38,7 +39,6 @@ def is_lost(delivery: Delivery) -> bool:
     return False
 
 
-@pytest.mark.long
 def test_an_emitter_goes_on_after_an_outage_that_was_longer_than_its_patience(
     node: ApacheKafka, settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
 ):
@@ -67,14 +67,24 @@ def test_an_emitter_goes_on_after_an_outage_that_was_longer_than_its_patience(
     assert stored | lost == {f"e{number}" for number in range(401)}  # what was given up may have arrived all the same
 
 
-def test_a_record_that_is_too_large_for_its_topic_takes_no_other_with_it(node: ApacheKafka, settings: KafkaSettings):
+def take_no_more_than(size: int, settings: KafkaSettings) -> None:
+    """Bounds the records of `interactions`, and waits until the broker does so: it says yes before."""
     admin = KafkaAdminClient(**settings.kafka_options())
     name = settings.topic(INTERACTIONS)
-    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": "600"})])
+    admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, {"max.message.bytes": str(size)})])
     admin.close()
+    probe, ends = Emitter(settings, linger_ms=0), time.monotonic() + 30
+    while not is_lost(probe.emit(click(100, context=LARGE))):
+        assert time.monotonic() < ends
+    with pytest.raises(DeliveryError):
+        probe.close()
+
+
+def test_a_record_that_is_too_large_for_its_topic_takes_no_other_with_it(node: ApacheKafka, settings: KafkaSettings):
+    take_no_more_than(600, settings)
     emitter = Emitter(settings, linger_ms=200)
     small = [emitter.emit(click(number)) for number in range(5)]
-    large = emitter.emit(click(5, context={f"note {at}": "x" * 250 for at in range(4)}))
+    large = emitter.emit(click(5, context=LARGE))
     small += [emitter.emit(click(number)) for number in range(6, 10)]
     with pytest.raises(DeliveryError, match="MessageSizeTooLarge|too large|larger"):
         large.position()
