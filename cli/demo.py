@@ -26,6 +26,9 @@ USUAL_PORT = 8080
 PATIENCE_S = 900
 """The replay takes a minute; on a machine that is busy with other things, several."""
 
+ANSWER_S = 5.0
+"""A process that takes longer to answer is asked again."""
+
 _LEARNED = re.compile(r"^freshet_stream_interactions_total\{.*\} (\S+)$", re.MULTILINE)
 
 
@@ -119,9 +122,10 @@ class Demo:
         raise FreshetError(f"the demo was not ready after {PATIENCE_S} s; see {self.logs}")
 
     def _learned(self) -> int:
-        told = urllib3.request("GET", self._worker_metrics, retries=False).data.decode()
+        told = urllib3.request("GET", self._worker_metrics, timeout=ANSWER_S, retries=False).data.decode()
         return int(sum(float(count) for count in _LEARNED.findall(told)))
 
     def _ready(self) -> dict[str, Any]:
-        told: dict[str, Any] = urllib3.request("GET", f"{self.page}/health/ready", retries=False).json()
+        url = f"{self.page}/health/ready"
+        told: dict[str, Any] = urllib3.request("GET", url, timeout=ANSWER_S, retries=False).json()
         return told

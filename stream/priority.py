@@ -1,22 +1,30 @@
 """What a worker does where it shares its processors: it gives way. A replica answers people, a worker can catch up."""
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
 
+log = logging.getLogger(__name__)
+
 
 def give_way(by: int) -> None:
-    """Lowers the priority of this process, all its threads; it is never raised.
+    """Lowers the priority of this process, all its threads; it is never raised. Where that is forbidden it says so.
 
-    Where Linux groups processes by session, priorities count within a session only: of a session that this process
-    began itself, as a child of the demo or a container does, it lowers that of the whole.
+    Where Linux groups processes by session, priorities count within a session only: of one that this process began
+    itself, as a child of the demo does, it lowers that of the whole.
 
     Args:
         by: from 0, as others, to 19, when nobody else wants the processor (setpriority(2)).
     """
     nice = max(by, os.getpriority(os.PRIO_PROCESS, 0))
-    for thread in [int(one.name) for one in Path("/proc/self/task").glob("*")] or [0]:  # Linux has one for each
-        os.setpriority(os.PRIO_PROCESS, thread, nice)
+    try:
+        for thread in [int(one.name) for one in Path("/proc/self/task").glob("*")] or [0]:  # Linux has one for each
+            with suppress(ProcessLookupError):  # it has ended meanwhile
+                os.setpriority(os.PRIO_PROCESS, thread, nice)
+    except PermissionError as error:
+        log.warning("this process cannot give way to others: %s (FRESHET_WORKER_NICE=%d)", error, by)
+        return
     if nice > 0 and os.getsid(0) == os.getpid():
         with suppress(OSError):  # there is none (sched(7), autogroup), or it may not be written
             Path("/proc/self/autogroup").write_text(str(nice))

@@ -30,7 +30,6 @@ def work(settings: StreamSettings) -> None:
         TopicError: a topic is missing or has the wrong shape; nothing has been read then.
         ModelUnavailable: the text encoder cannot be loaded.
     """
-    give_way(settings.worker_nice)
     check_topics(settings)
     mode.loop.use("uvloop")
     fail_as_closed(AIOKafkaConnection, CloseReason.CONNECTION_BROKEN, KafkaConnectionError)
@@ -38,6 +37,7 @@ def work(settings: StreamSettings) -> None:
     app = create_app(settings, encoder)
     collect_rarely(COLLECT_AFTER)
     pass_over_what_is_here()
+    give_way(settings.worker_nice)
     worker = faust.Worker(
         app,
         loglevel=settings.log_level,

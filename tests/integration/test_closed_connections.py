@@ -98,6 +98,7 @@ def unmended(monkeypatch: pytest.MonkeyPatch) -> type[AIOKafkaConnection]:
     for at_start in (server, worker):
         monkeypatch.setattr(at_start, "collect_rarely", lambda _: None)
     monkeypatch.setattr(worker, "pass_over_what_is_here", lambda: None)
+    monkeypatch.setattr(worker, "give_way", lambda _: None)
     monkeypatch.setattr(mode.loop, "use", lambda _: None)
     return AIOKafkaConnection
 
