@@ -14,7 +14,7 @@ from domain.topics import INTERACTIONS
 from freshet import Emitter
 from freshet.producer import Delivery
 from tests.apache_kafka import ApacheKafka
-from tests.integration.test_emitter import NOW_MS, read_topic
+from tests.integration.test_emitter import read_topic
 
 DELIVERY_MS, AWAY_S = 2_000, 4.0
 LARGE = {f"note {at}": "x" * 250 for at in range(4)}
@@ -61,7 +61,8 @@ def test_an_emitter_goes_on_after_an_outage_that_was_longer_than_its_patience(
     emitter.emit(click(400)).position(60)
     with pytest.raises(DeliveryError, match="records were lost"):
         emitter.close()
-    stored = {decode_interaction(record.value, NOW_MS).event_id for record in read_topic(settings, INTERACTIONS)}
+    now, records = system_clock(), read_topic(settings, INTERACTIONS)
+    stored = {decode_interaction(record.value, now).event_id for record in records}
     lost = {f"e{number}" for number, one in deliveries.items() if is_lost(one)}
     assert emitter.lost == len(given_up) == len(lost) > 0
     assert stored | lost == {f"e{number}" for number in range(401)}  # what was given up may have arrived all the same
