@@ -65,7 +65,7 @@ class Head:
     def _highest(self, limit: int) -> NDArray[np.int64]:
         count = len(self._places)
         rows, values = self._rows[:count], self._values[:count]
-        if count > limit:  # half of the time that it takes to sort all
+        if count > limit > 0:  # half of the time that it takes to sort all
             high = values >= np.partition(values, count - limit)[count - limit]
             rows, values = rows[high], values[high]
         order = np.lexsort((rows, -values))

@@ -98,7 +98,7 @@ class LinkTable:
             found += [links, raw[upto:]]
             chosen_of.append(len(links))
             counts.append(len(links) + len(raw) - upto)
-        lengths = np.array([counts, chosen_of]) // PAIR
+        lengths = np.array([counts, chosen_of], np.int64) // PAIR
         changes = changes_of(bytearray().join(found))
         if counts != chosen_of:
             changes = changes[: _kept(changes, lengths[0], lengths[1])]

@@ -40,8 +40,8 @@ def explain(query: Query, rows: NDArray[np.int64], parts: Sequence[Mapping[str, 
 
     There is at least one reason. `parts` are those of each item's score.
     """
-    shown = map(Shown, rows.tolist(), _led_by(query, rows))
-    return [_explained(query, *one) for one in zip(shown, parts, strict=True)]
+    every = zip(rows.tolist(), _led_by(query, rows), parts, strict=True)
+    return [_explained(query, Shown(row, led), own) for row, led, own in every]
 
 
 def _explained(query: Query, shown: Shown, parts: Mapping[str, float]) -> tuple[str, list[str]]:

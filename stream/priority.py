@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,8 +12,8 @@ log = logging.getLogger(__name__)
 def give_way(by: int) -> None:
     """Lowers the priority of this process, all its threads; it is never raised. Where that is forbidden it says so.
 
-    Where Linux groups processes by session, priorities count within a session only: of one that this process began
-    itself, as a child of the demo does, it lowers that of the whole.
+    Where Linux groups processes by session, priorities count within a session only: of one that this process leads, as
+    a child of the demo does, it lowers that of the whole.
 
     Args:
         by: from 0, as others, to 19, when nobody else wants the processor (setpriority(2)).
@@ -25,6 +26,17 @@ def give_way(by: int) -> None:
     except PermissionError as error:
         log.warning("this process cannot give way to others: %s (FRESHET_WORKER_NICE=%d)", error, by)
         return
-    if nice > 0 and os.getsid(0) == os.getpid():
-        with suppress(OSError):  # there is none (sched(7), autogroup), or it may not be written
+    if by > 0 and os.getsid(0) == os.getpid():
+        _lower_session(nice)
+
+
+def _lower_session(nice: int) -> None:
+    for _ in range(20):
+        try:
             Path("/proc/self/autogroup").write_text(str(nice))
+        except BlockingIOError:  # Linux lets who is not root write one in a tenth of a second, on the whole machine
+            time.sleep(0.1)
+        except OSError:  # there is none (sched(7), autogroup), or it may not be written
+            return
+        else:
+            return

@@ -144,3 +144,20 @@ def test_a_link_that_was_not_chosen_and_loses_weight_does_not_become_less_than_n
     other = next(row for row in links if row not in given and links[row] > 1)
     table.add(0, pairs({other: -1}))
     assert told(of(table, [0])[0]) == given
+
+
+def test_what_was_taken_away_is_left_out_of_rows_whose_strongest_were_chosen_and_counts_in_all_others():
+    links, table = many_links(6), LinkTable()
+    table.add(0, pairs({1: 5, 2: 7}))
+    table.add(1, pairs(links))
+    table.add(2, pairs({3: 9, 4: 2}))
+    strongest = told(of(table, [1])[0])
+    for row, by in ((0, {1: -5}), (1, {next(iter(links)): -1, 7: 40}), (2, {4: -1, 9: 6})):
+        table.add(row, pairs(by))
+    strongest[7] = strongest.get(7, 0) + 40
+    expected = [{2: 7}, strongest, {3: 9, 4: 1, 9: 6}]
+    for order in ([0, 1, 2], [1, 2, 0], [2, 1, 1, 0]):
+        changes, counts = of(table, order)
+        assert [told(one) for one in np.split(changes, np.cumsum(counts)[:-1])] == [expected[row] for row in order]
+    changes, counts = of(table, [])
+    assert not len(changes) and counts.dtype == np.int64 and not len(counts)
