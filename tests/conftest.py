@@ -7,6 +7,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -37,6 +38,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # so that what they are compiled to is kept apart.
 os.environ.setdefault("NUMBA_BOUNDSCHECK", "1")
 os.environ.setdefault("NUMBA_CACHE_DIR", str(Path(sys.prefix) / "checked-loops"))
+
+if TYPE_CHECKING:
+    from tests.system import System
 
 EXTERNAL = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
 KAFKA_HOME = os.environ.get("KAFKA_HOME")
@@ -104,3 +108,13 @@ def settings(overrides: dict[str, object]) -> KafkaSettings:
     settings = load_settings(KafkaSettings, **overrides)
     create_topics(settings)
     return settings
+
+
+@pytest.fixture
+def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> "Iterator[System]":
+    """A Freshet of real processes on this broker, all ended with the test."""
+    from tests.system import System  # noqa: PLC0415 - once what is set above holds
+
+    running = System(settings, overrides, tmp_path)
+    yield running
+    running.close()

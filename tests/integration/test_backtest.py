@@ -1,8 +1,6 @@
 """The backtest is the running system without Kafka and HTTP: for the same log it serves the same slates."""
 
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,26 +8,18 @@ import pytest
 from cli.judging.world import World
 from domain.clock import system_clock
 from domain.codecs import unpack
-from domain.settings import KafkaSettings, ServingSettings
+from domain.settings import ServingSettings
 from domain.topics import ITEM_EMBEDDINGS
 from embeddings.item_embedding import ItemEmbedding
 from embeddings.transformer import TransformerEncoder
 from freshet import Client
 from tests.integration.test_emitter import read_topic
 from tests.integration.test_system import CATALOGUE, USERS, clicks
-from tests.system import System
 
 EVERYTHING = len(CATALOGUE)
 """A slate of all items: none is in or out by a rounding of the last place."""
 ROUNDING = 1e-4
 """The two ask some milliseconds apart, so decayed counts differ in their last bits, and equal items may swap."""
-
-
-@pytest.fixture
-def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
 
 
 def test_the_backtest_ranks_as_the_running_system_serves(system):

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,13 +66,6 @@ def here(doctor: Doctor, overrides: dict[str, object]) -> Doctor:
     """The doctor of this test's own topics, which need not exist."""
     doctor.set(**{f"FRESHET_{name.upper()}": value for name, value in overrides.items()})
     return doctor
-
-
-@pytest.fixture
-def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
 
 
 def states(lines: Lines) -> dict[str, str]:

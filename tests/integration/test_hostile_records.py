@@ -39,13 +39,6 @@ TAKE_ALL = {"dead_letter_max_share": 1, "dead_letter_max_in_a_row": 0}
 KNOWING_SHARES = {"interaction_types": '{"share": {"weight": 2}}'}
 
 
-@pytest.fixture
-def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
-
-
 def send(settings: KafkaSettings, records: Sequence[LogRecord]) -> None:
     """Puts raw records into their partitions; a compacted topic takes none without a key, so it gets an empty one."""
     asyncio.run(_sent(settings, records))

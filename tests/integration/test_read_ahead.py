@@ -1,7 +1,5 @@
 """A replica reflects a click that no worker has dealt with, over a real broker."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from threading import Event
 
 import httpx
@@ -51,13 +49,6 @@ class Replica:
 
 def reads_ahead() -> bool:
     return REGISTRY.get_sample_value("freshet_replica_reads_ahead") == 1
-
-
-@pytest.fixture
-def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
 
 
 def send(settings: KafkaSettings, user: str, *events: str) -> int:

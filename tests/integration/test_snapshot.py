@@ -23,13 +23,6 @@ def told(system: System) -> dict:
     return httpx.get(f"{system.url}/health/ready").json()
 
 
-@pytest.fixture
-def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
-
-
 @pytest.mark.long  # test_following.py says the same of replicas in one process
 def test_a_killed_replica_goes_on_from_its_snapshot_to_the_state_of_the_topics(system: System, tmp_path: Path):
     folder = tmp_path / "snapshot"

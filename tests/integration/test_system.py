@@ -1,12 +1,10 @@
 """Worker, replica and client as real processes on a real broker: clicks change slates, crashes change nothing."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import msgspec
-import pytest
 
 from domain.clock import system_clock
 from domain.exposures import Exposure
@@ -49,13 +47,6 @@ def clicks(seed: int, count: int, start_ms: int) -> list[Interaction]:
 def click(user: str, item_id: str) -> Interaction:
     now = system_clock()
     return Interaction(event_id=f"{user}-{item_id}-{now}", type="click", user_id=user, item_id=item_id, event_time=now)
-
-
-@pytest.fixture
-def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
 
 
 def test_a_click_changes_the_slate_and_a_new_item_is_found_by_its_text_and_a_deleted_one_disappears(system: System):

@@ -10,7 +10,6 @@ import pytest
 from domain.settings import KafkaSettings, load_settings
 from stream.topic_admin import create_topics
 from tests.apache_kafka import ApacheKafka, apache_kafka
-from tests.system import System
 
 KAFKA_HOME = os.environ.get("KAFKA_HOME")
 
@@ -53,10 +52,3 @@ def settings(overrides: dict[str, object]) -> KafkaSettings:
     settings = load_settings(KafkaSettings, **overrides)
     create_topics(settings)
     return settings
-
-
-@pytest.fixture
-def system(settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path) -> Iterator[System]:
-    running = System(settings, overrides, tmp_path)
-    yield running
-    running.close()
