@@ -3,7 +3,7 @@
     python -m bench.freshness [EVENTS A SECOND] [THOUSANDS OF ITEMS]
 
 A catalogue of 100,000 items; 500 other users send 1,000 events a second (200 on the embedded broker, whose own
-cost grows with every batch), which their Emitter gathers for 20 ms; and
+cost grows with every batch), which their Emitter gathers for 20 ms and which gives way as a worker does; and
 300 clicks of four users, one at a time with short random pauses, whose Emitter gathers nothing. A click is timed
 from `Emitter.emit` to the answer over HTTP that reflects it: it counts one interaction more and no longer holds
 the clicked item. Every other one is asked for with `after=` its token (`read_your_writes`) and must say that it is

@@ -73,10 +73,11 @@ def flow(rate: str, seconds: str, items: str) -> None:
     It gives way as a worker does: elsewhere it is other machines that send them.
     """
     from bench.workload import interactions
+    from domain.settings import StreamSettings, load_settings
     from freshet import Emitter
     from stream.priority import give_way
 
-    give_way(5)
+    give_way(load_settings(StreamSettings).worker_nice)
     events = int(rate) * int(seconds)
     with Emitter(linger_ms=20) as emitter:
         started = time.perf_counter()

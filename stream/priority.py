@@ -8,6 +8,11 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+AUTOGROUP = Path("/proc/self/autogroup")
+"""The priority of this process's session among the others; sched(7)."""
+
+TRIES = 20
+
 
 def give_way(by: int) -> None:
     """Lowers the priority of this process, all its threads; it is never raised. Where that is forbidden it says so.
@@ -31,12 +36,17 @@ def give_way(by: int) -> None:
 
 
 def _lower_session(nice: int) -> None:
-    for _ in range(20):
+    for _ in range(TRIES):
         try:
-            Path("/proc/self/autogroup").write_text(str(nice))
-        except BlockingIOError:  # Linux lets who is not root write one in a tenth of a second, on the whole machine
+            if int(AUTOGROUP.read_text().split()[-1]) < nice:
+                AUTOGROUP.write_text(str(nice))
+        except BlockingIOError:  # Linux lets who is not root set one in a tenth of a second, on the whole machine
             time.sleep(0.1)
-        except OSError:  # there is none (sched(7), autogroup), or it may not be written
+        except FileNotFoundError:  # this kernel does not group
+            return
+        except OSError as error:
+            log.warning("this session cannot give way to others: %s", error)
             return
         else:
             return
+    log.warning("this session cannot give way to others: Linux had no moment for it in %d tries", TRIES)
