@@ -38,7 +38,8 @@ def give_way(by: int) -> None:
 def _lower_session(nice: int) -> None:
     for _ in range(TRIES):
         try:
-            if int(AUTOGROUP.read_text().split()[-1]) < nice:
+            said = AUTOGROUP.read_text().split()  # nothing where the session is the machine's first, which has no group
+            if said and int(said[-1]) < nice:
                 AUTOGROUP.write_text(str(nice))
         except BlockingIOError:  # Linux lets who is not root set one in a tenth of a second, on the whole machine
             time.sleep(0.1)

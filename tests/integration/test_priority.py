@@ -10,6 +10,7 @@ import pytest
 
 from cli.children import Child
 from domain.items import Item
+from stream import priority
 from stream.priority import AUTOGROUP
 from tests.system import System
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from stream.priority import give_way
 os.nice(int(sys.argv[1]))
 give_way(int(sys.argv[2]))
-print(os.getpriority(os.PRIO_PROCESS, 0), Path("/proc/self/autogroup").read_text().split()[-1])
+print(os.getpriority(os.PRIO_PROCESS, 0), *Path("/proc/self/autogroup").read_text().split()[-1:])
 """
 
 
@@ -30,7 +31,7 @@ def test_a_worker_gives_way_and_a_replica_does_not(system: System):
     own = os.getpriority(os.PRIO_PROCESS, 0)
     assert nice(worker) == {max(5, own)} and nice(replica) == {own}
     if AUTOGROUP.exists():  # each has a session of its own
-        assert (session(worker.pid), session(replica.pid)) == (max(5, own), 0)
+        assert (session(worker.pid), session(replica.pid)) == ([max(5, own)], [0])
 
 
 def nice(child: Child) -> set[int]:
@@ -42,9 +43,9 @@ def nice(child: Child) -> set[int]:
     return found
 
 
-def session(process: int | str) -> int:
-    """How far a process's session gives way."""
-    return int(Path(f"/proc/{process}/autogroup").read_text().split()[-1])
+def session(process: int | str) -> list[int]:
+    """How far a process's session gives way; empty for the machine's first, whose processes have no group."""
+    return [int(one) for one in Path(f"/proc/{process}/autogroup").read_text().split()[-1:]]
 
 
 @pytest.mark.skipif(not AUTOGROUP.exists(), reason="this kernel does not group processes by session")
@@ -55,5 +56,15 @@ def test_a_session_of_its_own_gives_way_as_a_whole_and_one_that_others_share_doe
     command = [sys.executable, "-c", GIVES_WAY, str(more), str(asked)]
     said = subprocess.run(command, start_new_session=own_session, capture_output=True, text=True, check=True)
     nice = max(asked, os.getpriority(os.PRIO_PROCESS, 0) + more)
-    group = nice * (asked > 0) if own_session else session("self")
-    assert said.stdout.split() == [str(nice), str(group)]
+    group = [nice * (asked > 0)] if own_session else session("self")
+    assert [int(one) for one in said.stdout.split()] == [nice, *group]
+
+
+def test_the_machines_first_session_which_has_no_group_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    empty = tmp_path / "autogroup"
+    empty.touch()
+    monkeypatch.setattr(priority, "AUTOGROUP", empty)
+    priority._lower_session(5)
+    assert (empty.read_text(), caplog.messages) == ("", [])
