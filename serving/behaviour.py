@@ -51,8 +51,8 @@ class Behaviour:
         self._due: dict[int, None] = {}  # rows whose counts to add up
         self._later = Later(self._take_in)
         self._trending = Trending(catalogue)
-        self._successors = LinkTable()
-        self._predecessors = LinkTable()
+        self._successors = LinkTable(catalogue)
+        self._predecessors = LinkTable(catalogue)
         self._heads = [Head() for _ in (*POPULARITY_HALF_LIVES_DAYS, *STAGES)]
         self.popularity = np.full((len(POPULARITY_HALF_LIVES_DAYS), FIRST_CAPACITY), -np.inf)
         self.stages = np.full((len(STAGES), FIRST_CAPACITY), -np.inf)
@@ -73,12 +73,13 @@ class Behaviour:
             return
         loading.look_up()
         size = len(self._catalogue)
-        sums = loading.sums(size)
+        sums = loading.sums(size, self._catalogue.tie)
         self.popularity[:, sums.rows], self.stages[:, sums.rows] = np.split(sums.logs.T, [len(self.popularity)])
         self.first_ms[sums.rows], self.last_ms[sums.rows] = sums.first_ms, sums.last_ms
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
         self._shares = Shares(self._ids, sums.shares)
-        self._successors, self._predecessors = LinkTable(sums.successors), LinkTable(sums.predecessors)
+        self._successors = LinkTable(self._catalogue, sums.successors)
+        self._predecessors = LinkTable(self._catalogue, sums.predecessors)
         self.learned_to |= sums.reached
         self._changes += 1
         self._loading = None
@@ -106,17 +107,22 @@ class Behaviour:
         """Lets the shares that are put within be added up at the end, all at once."""
         return self._later.together()
 
-    def successors(self, rows: Sequence[int], now_ms: int) -> tuple[Changes, NDArray[np.int64]]:
+    def successors(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
         """Returns what users touched after each of some items, in hundredths.
 
         Changes (C, 2) of the links of one item after the other: what an item's changes to the same row add up to is the
         weight. And how many changes each item has, (len(rows),). Of an item with many links they are the strongest.
         """
-        return self._successors.of(rows, now_ms, self._catalogue.numbering, self._catalogue.tie)
+        return self._successors.of(rows)
 
-    def predecessors(self, rows: Sequence[int], now_ms: int) -> tuple[Changes, NDArray[np.int64]]:
+    def predecessors(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
         """Returns what users touched before each of some items, likewise."""
-        return self._predecessors.of(rows, now_ms, self._catalogue.numbering, self._catalogue.tie)
+        return self._predecessors.of(rows)
+
+    def settle_links(self, now_s: float) -> None:
+        """Sums links, for a moment, so that replicas that know the same agree; to be called again and again."""
+        self._successors.settle(now_s)
+        self._predecessors.settle(now_s)
 
     def heads(self, stage: int, limit: int) -> list[NDArray[np.int64]]:
         """Returns the most popular rows: at this stage of a history, then by each half life."""
@@ -168,8 +174,8 @@ class Behaviour:
                 row[:size] = columns.array(f"{name}-{at}")
         self._heads = [Head.of(one[:size]) for one in (*self.popularity, *self.stages)]
         self._shares = Shares(self._ids, columns.strings("shares"))
-        self._successors = LinkTable(columns.strings("successors"))
-        self._predecessors = LinkTable(columns.strings("predecessors"))
+        self._successors = LinkTable(self._catalogue, columns.strings("successors"))
+        self._predecessors = LinkTable(self._catalogue, columns.strings("predecessors"))
 
     def _take_in(self) -> None:
         if self._arrived:

@@ -45,11 +45,12 @@ class Ragged:
         ends = self._ends
         return self._block[ends.item(number) : ends.item(number + 1)]  # mapped memory is quicker cut by whole numbers
 
-    def some(self, numbers: Sequence[int]) -> list[bytes]:
-        """Returns the strings of some numbers; empty ones beyond the last."""
+    def beginnings(self, numbers: Sequence[int], most: int, first: int) -> list[bytes]:
+        """Returns the strings of some numbers, of those above `most` bytes the `first`; empty ones beyond the end."""
         wanted, block = np.minimum(np.array(numbers, np.int64), len(self)), self._block
-        starts, ends = self._ends.take(wanted).tolist(), self._ends.take(wanted + 1, mode="clip").tolist()
-        return [block[start:end] for start, end in zip(starts, ends, strict=True)]
+        starts, ends = self._ends.take(wanted), self._ends.take(wanted + 1, mode="clip")
+        ends = np.where(ends - starts > most, starts + first, ends)
+        return [block[start:end] for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
 
     def __iter__(self) -> Iterator[bytes]:
         block, start = self._block, 0

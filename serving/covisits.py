@@ -98,10 +98,7 @@ def covisits(query: "Query") -> Covisits:
     """Adds up what the recent items say; nothing for a user without a history."""
     behaviour = query.model.behaviour
     recent = query.recent_rows[: HORIZONS[TASTE][1]].tolist()
-    links = (
-        Links(*behaviour.successors(recent, query.now_ms)),
-        Links(*behaviour.predecessors(recent, query.now_ms)),
-    )
+    links = Links(*behaviour.successors(recent)), Links(*behaviour.predecessors(recent))
     rows, sums = summed(links, query.model.catalogue.numbering)
     return Covisits(rows, sums, (behaviour.counts(query.now_ms, rows) + 1) ** LIFT, links)
 

@@ -232,6 +232,7 @@ class Follower:
 
     async def _between(self, consumer: AIOKafkaConsumer, progress: Progress) -> None:
         """Does what needs a moment in which all that was fetched is applied."""
+        self._model.behaviour.settle_links(monotonic())
         await progress.look(consumer, self._settings.snapshot_max_age_s)
         self._model.live = progress.is_current
         if self._snapshots is not None and self._snapshots.is_due:

@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from learning.compiled import compiled
 from serving.columns import Ragged
-from serving.links import HIGHEST, PAIR
+from serving.links import HIGHEST, MOST, PAIR, strongest_first
 
 Numbers = NDArray[np.int32]
 
 
-def linked(source: Numbers, target: Numbers, weights: Numbers, size: int) -> Ragged:
+def linked(source: Numbers, target: Numbers, weights: Numbers, size: int, tie: NDArray[np.uint32]) -> Ragged:
     """Returns where each row leads to, weights of equal links added up, encoded as `LinkTable` reads them.
 
     Args:
@@ -20,9 +20,14 @@ def linked(source: Numbers, target: Numbers, weights: Numbers, size: int) -> Rag
         target: (L,) the row that it leads to.
         weights: (L,) its weight, not negative; links without any are left out.
         size: how many rows there are.
+        tie: a number for each, by which equal links are told apart.
     """
     counts, pairs = np.zeros(size, np.int64), np.empty((len(source), 2), np.int32)
     found = _sum(source, target, weights, counts, pairs, HIGHEST)
+    ends = np.cumsum(counts)
+    for row in np.flatnonzero(counts > MOST).tolist():
+        own = pairs[ends[row] - counts[row] : ends[row]]
+        own[:] = own[strongest_first(own[:, 0], own[:, 1], tie)]
     block = pairs[:found].astype("<i4", copy=False).reshape(-1).view(np.uint8)
     return Ragged(PAIR * counts, block.data)
 

@@ -5,12 +5,12 @@ Weights are whole numbers, so the sum is the same in whatever order they came. N
 summed, so that a row stays at most some two times as long as its links.
 
 What many touch is linked with nearly everything, sooner or later. So of a row with many links a request is given the
-strongest alone, and what was added since they were chosen. All are looked at only when they are chosen anew, now and
-then.
+strongest alone, which lie in front since its changes were last summed, and the changes since. No request looks at more.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from time import perf_counter
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,9 @@ Changes = NDArray[np.int32]
 PAIR = 8
 """Bytes of one change."""
 
-ROOM = 64
-"""A row's changes are summed when it has twice as many as links, and so many more."""
+ROOM, CHANGES_SINCE = 64, 300
+"""A row's changes are summed when there are as many since the last time as it had links then, and ROOM more; at the
+latest after CHANGES_SINCE."""
 
 HIGHEST, AT_MOST = 2**31 - 1, 2**27
 """Of a sum, and of what one partition adds to it: a million times that its users touched one item after another."""
@@ -36,28 +37,25 @@ MOST = 600
 
 STRONGEST = MOST // 2
 
-CHOSEN_FOR_MS, CHANGES_SINCE = 10_000, 300
-"""So long, and for so many changes, these are the same ones, and what was added since. Later they are chosen anew, and
-replicas that know the same agree."""
+SETTLED_S, TURN_S = 10, 0.001
+"""Changes of a row with many links are summed after so long, even if they are few: replicas that know the same agree
+then. And how long that takes at a time."""
 
-REMEMBERED = 2_000
-"""Rows whose strongest links are remembered; those that were chosen first are forgotten first."""
+
+class ByRow(Protocol):
+    """What is known of all rows: how they are numbered, and by which number, equal ones are told apart."""
+
+    numbering: Numbering
+    tie: NDArray[np.uint32]
 
 
 class _Links(bytearray):
-    """The changes of one row."""
+    """The changes of one row: up to `whole` its links, once each, and the strongest in front if they are many."""
 
-    __slots__ = ("era", "sum_at")
+    __slots__ = ("era", "sum_at", "whole")
     era: int
     sum_at: int
-
-
-class _Chosen(NamedTuple):
-    """The strongest links of a row at a moment, encoded, and of how many bytes of changes."""
-
-    links: bytes
-    upto: int
-    at_ms: int
+    whole: int
 
 
 class LinkTable:
@@ -66,10 +64,14 @@ class LinkTable:
     A snapshot of it costs a copy of one dictionary: links that it holds are copied before they change.
     """
 
-    def __init__(self, saved: Ragged = NOTHING) -> None:
+    def __init__(self, rows: ByRow, saved: Ragged = NOTHING) -> None:
+        """Takes the links that rows have, as `frozen` encodes them."""
+        self._rows = rows
         self._saved = saved
         self._links: dict[int, _Links] = {}
-        self._chosen: dict[int, _Chosen] = {}
+        self._changed: dict[int, None] = {}  # rows of many links with changes to be summed
+        self._due: dict[int, None] = {}
+        self._looked_s = 0.0
         self._era = 0
 
     def add(self, row: int, changes: Changes) -> None:
@@ -81,38 +83,46 @@ class LinkTable:
         raw = changes.tobytes()
         self._add(zip(rows, [raw[start : start + PAIR] for start in range(0, len(raw), PAIR)], strict=True))
 
-    def of(
-        self, rows: Sequence[int], now_ms: int, numbering: Numbering, tie: NDArray[np.uint32]
-    ) -> tuple[Changes, NDArray[np.int64]]:
+    def of(self, rows: Sequence[int]) -> tuple[Changes, NDArray[np.int64]]:
         """Returns the changes of some rows, one after the other, (C, 2), and how many each has, (len(rows),).
 
-        A row with many changes gives its links, of more than MOST the STRONGEST, and of those that are equal the ones
-        of the lowest `tie`, a number for each row there is.
+        Of a row that had more than MOST links when its changes were last summed they are those of the STRONGEST, of
+        equal ones those of the lowest `tie`, and what was added since.
         """
-        found, counts, chosen_of = [], [], []
-        for row, saved in zip(rows, self._saved.some(rows), strict=True):
-            raw: bytes | bytearray = self._links.get(row, saved)
-            links, upto = raw, len(raw)
-            if len(raw) > MOST * PAIR:
-                links, upto, _ = self._strongest(row, raw, now_ms, numbering, tie)
-            found += [links, raw[upto:]]
-            chosen_of.append(len(links))
-            counts.append(len(links) + len(raw) - upto)
-        lengths = np.array([counts, chosen_of], np.int64) // PAIR
+        found: list[bytes | bytearray] = []
+        counts, firsts = [], []
+        for row, saved in zip(rows, self._saved.beginnings(rows, MOST * PAIR, STRONGEST * PAIR), strict=True):
+            links = self._links.get(row)
+            first: bytes | bytearray = saved if links is None else links
+            since: bytes | bytearray = b""
+            if links is not None and links.whole > MOST * PAIR:
+                first, since = links[: STRONGEST * PAIR], links[links.whole :]
+            found += [first, since]
+            firsts.append(len(first))
+            counts.append(len(first) + len(since))
+        lengths = np.array([counts, firsts], np.int64) // PAIR
         changes = changes_of(bytearray().join(found))
-        if counts != chosen_of:
+        if counts != firsts:
             changes = changes[: _kept(changes, lengths[0], lengths[1])]
         return changes, lengths[0]
+
+    def settle(self, now_s: float) -> None:
+        """Sums, for a moment, what has waited for it for SETTLED_S; to be called again and again."""
+        if not self._due and now_s - self._looked_s >= SETTLED_S:
+            self._due, self._changed, self._looked_s = self._changed, {}, now_s
+        until = perf_counter() + TURN_S
+        while self._due and perf_counter() < until:
+            self._sum(self._due.popitem()[0])
 
     def frozen(self) -> Callable[[int], bytes]:
         """Returns what gives the links of a row, encoded, as they are now, whatever changes later."""
         self._era += 1
-        links, saved = self._links.copy(), self._saved
+        links, saved, tie = self._links.copy(), self._saved, self._rows.tie
 
         def encoded(row: int) -> bytes:
             own = links.get(row)
             if own is not None:
-                return summed(own)
+                return bytes(own) if len(own) == own.whole else summed(own, tie)
             return saved[row] if row < len(saved) else b""
 
         return encoded
@@ -122,66 +132,37 @@ class LinkTable:
             links = self._links.get(row)
             if links is None or links.era != self._era:
                 links = self._links[row] = self._own(row, links)
-                self._chosen.pop(row, None)
             links += raw
             if len(links) >= links.sum_at:
-                self._links[row] = _links(summed(links), self._era)
-                self._chosen.pop(row, None)
+                self._sum(row)
+            elif len(links) > MOST * PAIR:
+                self._changed[row] = None
 
     def _own(self, row: int, shared: _Links | None) -> _Links:
-        """Returns links that may be changed; those that a snapshot holds are to be summed when they were to be."""
-        links = _links(self._raw(row), self._era)
-        if shared is not None:
-            links.sum_at = shared.sum_at
+        """Returns links that may be changed."""
+        if shared is None:
+            return _links(self._saved[row] if row < len(self._saved) else b"", self._era)
+        links = _Links(shared)
+        links.era, links.sum_at, links.whole = self._era, shared.sum_at, shared.whole
         return links
 
-    def _strongest(
-        self, row: int, raw: bytes | bytearray, now_ms: int, numbering: Numbering, tie: NDArray[np.uint32]
-    ) -> _Chosen:
-        chosen = self._chosen.get(row)
-        if chosen is None or not _holds(chosen, len(raw), now_ms):
-            self._chosen.pop(row, None)
-            if len(self._chosen) == REMEMBERED:
-                del self._chosen[next(iter(self._chosen))]
-            links = _strongest(changes_of(bytearray(raw)), numbering, tie)
-            chosen = self._chosen[row] = _Chosen(links, len(raw), now_ms)
-        return chosen
-
-    def _raw(self, row: int) -> bytes | bytearray | memoryview:
-        links = self._links.get(row)
-        if links is not None:
-            return links
-        return self._saved[row] if row < len(self._saved) else b""
-
-
-def _holds(chosen: _Chosen, size: int, now_ms: int) -> bool:
-    """Whether they may still be given: nothing has changed, or not much, and they were chosen not long ago."""
-    changed = size - chosen.upto
-    return not changed or (changed <= CHANGES_SINCE * PAIR and 0 <= now_ms - chosen.at_ms < CHOSEN_FOR_MS)
-
-
-def _strongest(changes: Changes, numbering: Numbering, tie: NDArray[np.uint32]) -> bytes:
-    to, weights = numbering.summed(changes)
-    if np.count_nonzero(weights > 0) > MOST:
-        # One number to sort by: the weight, and where that is the same the tie.
-        order = (np.minimum(weights, HIGHEST) << 32) - tie.take(to)
-        best = np.argpartition(order, -STRONGEST)[-STRONGEST:]
-        to, weights = to[best], weights[best]
-    kept = weights > 0
-    return _pairs(to[kept], weights[kept])
+    def _sum(self, row: int) -> None:
+        to, weights = self._rows.numbering.summed(changes_of(self._links[row]))
+        self._links[row] = _links(_encoded(to, weights, self._rows.tie), self._era)
+        self._changed.pop(row, None)
 
 
 @compiled("int64(int32[:, ::1], int64[::1], int64[::1])")
-def _kept(changes: Changes, counts: NDArray[np.int64], chosen: NDArray[np.int64]) -> int:
-    """Leaves out what was taken away since a row's first were chosen; returns how many changes are left, all in front.
+def _kept(changes: Changes, counts: NDArray[np.int64], firsts: NDArray[np.int64]) -> int:
+    """Leaves out what was taken away since a row's first changes; returns how many changes are left, all in front.
 
-    Of a link that was not chosen it would leave less than nothing. Sets the counts of the rows to what they have then.
+    Of a link that is not among these it would leave less than nothing. Sets the counts of the rows to what is left.
     """
     kept = end = 0
     for at in range(len(counts)):
         start, end, begin = end, end + counts[at], kept
         for place in range(start, end):
-            if place < start + chosen[at] or changes[place, 1] > 0:
+            if place < start + firsts[at] or changes[place, 1] > 0:
                 changes[kept, 0], changes[kept, 1] = changes[place, 0], changes[place, 1]
                 kept += 1
         counts[at] = kept - begin
@@ -193,20 +174,31 @@ def changes_of(raw: bytes | bytearray) -> Changes:
     return np.frombuffer(raw, "<i4").reshape(-1, 2)
 
 
-def summed(raw: bytes | bytearray) -> bytes:
-    """Returns one change for each link, by row; links whose changes add up to nothing are left out."""
+def summed(raw: bytes | bytearray, tie: NDArray[np.uint32]) -> bytes:
+    """Returns one change for each link; links whose changes add up to nothing are left out. In any thread."""
     changes = changes_of(bytes(raw))
     rows, places = np.unique(changes[:, 0], return_inverse=True)
-    weights = np.bincount(places, changes[:, 1], len(rows))
+    return _encoded(rows, np.bincount(places, changes[:, 1], len(rows)).astype(np.int64), tie)
+
+
+def strongest_first(rows: NDArray[np.int32], weights: NDArray[Any], tie: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Returns an order of (L,) links, more than STRONGEST, that has the strongest in front, in any order themselves."""
+    # One number to sort by: the weight, and where that is the same the tie.
+    order: NDArray[np.int64] = np.argpartition(tie.take(rows) - (weights.astype(np.int64) << 32), STRONGEST)
+    return order
+
+
+def _encoded(rows: NDArray[np.int32], weights: NDArray[np.int64], tie: NDArray[np.uint32]) -> bytes:
     kept = weights != 0
-    return _pairs(rows[kept], weights[kept])
+    rows, weights = rows[kept], np.minimum(weights[kept], HIGHEST)
+    if len(rows) > MOST:
+        order = strongest_first(rows, weights, tie)
+        rows, weights = rows[order], weights[order]
+    return np.stack([rows, weights], axis=1).astype("<i4").tobytes()
 
 
-def _pairs(rows: NDArray[np.int32], weights: NDArray[Any]) -> bytes:
-    return np.stack([rows, np.minimum(weights, HIGHEST)], axis=1).astype("<i4").tobytes()
-
-
-def _links(raw: bytes | bytearray | memoryview, era: int) -> _Links:
+def _links(raw: bytes, era: int) -> _Links:
     links = _Links(raw)
-    links.era, links.sum_at = era, 2 * len(raw) + ROOM * PAIR
+    links.era, links.whole = era, len(raw)
+    links.sum_at = len(raw) + min(len(raw) + ROOM * PAIR, CHANGES_SINCE * PAIR)
     return links

@@ -82,8 +82,11 @@ class Loading:
             self._forget_outdated()
             self._look_at = 2 * len(self._raw) + LOOK_EVERY
 
-    def sums(self, size: int) -> Sums:
-        """Adds up; `size` is how many rows there are after `look_up`. Nothing can be put afterwards."""
+    def sums(self, size: int, tie: NDArray[np.uint32]) -> Sums:
+        """Adds up; `size` is how many rows there are after `look_up`. Nothing can be put afterwards.
+
+        `tie`: a number for each row, by which equal links are told apart.
+        """
         order = self._forget_outdated()
         read, counts = self._read[0], np.bincount(self._read[0].rows, minlength=size)
         later = read.rows[read.shares]
@@ -96,8 +99,8 @@ class Loading:
             np.logaddexp2.reduceat(logs_of(numbers), first) if len(rows) else logs_of(numbers),
             _reached(read.partitions[order], numbers["position"]),
             RowsOfShares(counts, read.partitions[order], order, self._raw),
-            linked(read.earlier, later, read.weights, size),
-            linked(later, read.earlier, read.weights, size),
+            linked(read.earlier, later, read.weights, size, tie),
+            linked(later, read.earlier, read.weights, size, tie),
         )
 
     def _forget_outdated(self) -> Array:

@@ -7,7 +7,7 @@ from learning.signals_record import SHAPE
 from serving.read_model import ReadModel
 from serving.snapshot.place import Fault, Place
 
-FORMAT = 3
+FORMAT = 4
 
 
 class Told(msgspec.Struct, frozen=True):

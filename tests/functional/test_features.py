@@ -160,7 +160,7 @@ def test_covisits_are_the_sums_over_all_links_of_the_recent_items(deployment):
         for column, (decay, length) in enumerate(HORIZONS):
             plain = np.zeros(len(rows))
             for lag, at in enumerate(query.recent[:length]):
-                changes, _ = links([int(query.rows[at])], deployment.now_ms)
+                changes, _ = links([int(query.rows[at])])
                 np.add.at(plain, changes[:, 0], decay**lag * changes[:, 1] / ONCE)
             assert strengths[column] == pytest.approx(plain, rel=1e-6)
             assert plain.any()

@@ -14,7 +14,8 @@ from embeddings.faiss_index import FaissIndex
 from embeddings.item_embedding import from_vector
 from learning.signals import POPULARITY_HALF_LIVES_DAYS, STAGES, ItemSignals
 from learning.signals_record import BEGINNING, pack_share
-from serving.links import changes_of, summed
+from serving.link_sums import linked
+from serving.links import MOST, LinkTable, changes_of, summed
 from serving.read_model import ReadModel
 from serving.state_hash import state_hashes
 
@@ -58,11 +59,11 @@ def loaded(records: Sequence[LogRecord]) -> ReadModel:
 
 def told(model: ReadModel) -> dict[str, object]:
     """What a model's behaviour says, by the items' ids: their rows are given out in another order."""
-    ids, behaviour, found = model.catalogue.ids, model.behaviour, {}
+    ids, behaviour, found, tie = model.catalogue.ids, model.behaviour, {}, model.catalogue.tie
     for item_id, row in model.catalogue.rows.items():
-        links = [of([row], 50 * DAY_MS)[0] for of in (behaviour.successors, behaviour.predecessors)]
+        links = [of([row])[0] for of in (behaviour.successors, behaviour.predecessors)]
         found[item_id] = (
-            [{ids[to]: by for to, by in changes_of(summed(one.tobytes())).tolist()} for one in links],
+            [{ids[to]: by for to, by in changes_of(summed(one.tobytes(), tie)).tolist()} for one in links],
             behaviour.popularity[:, row].round(9).tolist(),
             behaviour.stages[:, row].round(9).tolist(),
             (int(behaviour.first_ms[row]), int(behaviour.last_ms[row])),
@@ -208,3 +209,24 @@ def test_what_is_applied_together_adds_up_as_one_by_one(seed, others, caplog):
         together.apply(records[start : start + size])
     assert caplog.text.count("item-signals/") == others // 3
     assert same(together, added_one_by_one(records))
+
+
+def test_of_many_links_that_were_loaded_a_request_is_given_the_same_as_of_those_added_one_by_one():
+    chance, size = np.random.default_rng(4), 3 * MOST
+    catalogue = new_model().catalogue
+    catalogue.rows_of([f"i{number}" for number in range(size)])
+    counts = [2 * MOST, 0, MOST, MOST + 1, 5]
+    source = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    target = np.concatenate([chance.permutation(size)[:count] for count in counts]).astype(np.int32)
+    weights = chance.integers(1, 9, len(source)).astype(np.int32)
+    order = chance.permutation(len(source))
+    loaded_ones = LinkTable(catalogue, linked(source[order], target[order], weights[order], size, catalogue.tie))
+    added = LinkTable(catalogue)
+    for row in range(len(counts)):
+        own = source == row
+        added.add(row, np.stack([target[own], weights[own]], axis=1))
+    rows = [4, 3, 2, 1, 0]
+    (changes, numbers), (others, other_numbers) = loaded_ones.of(rows), added.of(rows)
+    assert numbers.tolist() == other_numbers.tolist() == [5, 300, MOST, 0, 300]
+    for one, other in zip(np.split(changes, np.cumsum(numbers)), np.split(others, np.cumsum(numbers)), strict=True):
+        assert sorted(one.tolist()) == sorted(other.tolist())

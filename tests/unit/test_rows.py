@@ -55,8 +55,9 @@ def test_ids_come_back_as_text(ids):
     assert saved([one.encode() for one in ids]).texts() == ids
 
 
-def test_several_strings_are_cut_out_at_once_and_beyond_the_last_there_are_none():
+def test_several_strings_are_cut_out_at_once_long_ones_in_part_and_beyond_the_last_there_are_none():
     strings = [b"one", b"", b"three", b"4"]
-    assert saved(strings).some([3, 1, 0, 4, 9, 2]) == [b"4", b"", b"one", b"", b"", b"three"]
-    assert saved([]).some([0, 5]) == [b"", b""]
-    assert saved(strings).some([]) == []
+    assert saved(strings).beginnings([3, 1, 0, 4, 9, 2], 5, 2) == [b"4", b"", b"one", b"", b"", b"three"]
+    assert saved(strings).beginnings([3, 2, 0, 2], 4, 2) == [b"4", b"th", b"one", b"th"]
+    assert saved([]).beginnings([0, 5], 5, 2) == [b"", b""]
+    assert saved(strings).beginnings([], 5, 2) == []

@@ -135,7 +135,7 @@ def put_raw(behaviour: Behaviour, item_id: str, partition: int, raw: bytes | Non
 def links(behaviour: Behaviour, of: str, name: str) -> dict[str, int]:
     """What an item is linked with, by id: `of` is `successors` or `predecessors`."""
     catalogue, weights = behaviour._catalogue, {}
-    for row, by in getattr(behaviour, of)([catalogue.row(name)], 0)[0].tolist():
+    for row, by in getattr(behaviour, of)([catalogue.row(name)])[0].tolist():
         weights[catalogue.ids[row]] = weights.get(catalogue.ids[row], 0) + by
     return {one: weight for one, weight in weights.items() if weight}
 
