@@ -5,10 +5,8 @@
 One of the four grows at a time, the others stay at BASE. Each size is measured in a process of its own, on a made-up
 read model (bench/made_model.py), in processor time: the median of REQUESTS answers of `serving.pipeline.recommend` to
 different users, of as many events applied (a profile and an item's signals, as a worker writes them) and of as many
-searches for the nearest 100. A request again is one that the same user made just before: the strongest links of what
-they touched are remembered then, as they are of what many touch. The exponent is the slope of log(cost) over log(size):
-0 where nothing grows, 1 where it grows as the size does; over all sizes, and over the largest ten times alone, where
-constant parts no longer hide it.
+searches for the nearest 100. The exponent is the slope of log(cost) over log(size): 0 where nothing grows, 1 where it
+grows as the size does; over all sizes, and over the largest ten times alone, where constant parts no longer hide it.
 
 Below 5,000 items search is exact on purpose, and grows as they do.
 """
@@ -47,7 +45,7 @@ SIZES = {
     "links": [LINKS, 10 * LINKS, 100 * LINKS],
 }
 REQUESTS, SLATE, K, PROFILE_SIZE = 300, 10, 100, 200
-UNITS = {"request": "ms", "request_again": "ms", "apply_event": "ms", "search": "ms", "memory": "MiB"}
+UNITS = {"request": "ms", "apply_event": "ms", "search": "ms", "memory": "MiB"}
 Costs = dict[str, float]
 
 
@@ -103,7 +101,6 @@ def _point(items: int, users: int, history: int, links: int = LINKS) -> Costs:
     requests = [lambda user=user: recommend(stored_query(model, user, SLATE, NOW)) for user in asked]
     return {
         "request": _median_ms(requests),
-        "request_again": _median_ms(requests, again=True),
         "apply_event": _median_ms([lambda records=records: model.apply(records) for records in events]),
         "search": _median_ms([lambda query=query: index.search(query[None], K) for query in queries]),
         "memory": own,
@@ -131,11 +128,9 @@ def _event_of(model: ReadModel, user: str, number: int, items: int) -> list[LogR
     ]
 
 
-def _median_ms(calls: Sequence[Callable[[], object]], again: bool = False) -> float:
+def _median_ms(calls: Sequence[Callable[[], object]]) -> float:
     took = []
     for call in calls:
-        if again:
-            call()
         began = process_time()
         call()
         took.append(1000 * (process_time() - began))
