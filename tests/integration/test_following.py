@@ -25,7 +25,7 @@ from freshet import Emitter
 from freshet.producer import Producer
 from learning.signals import ItemSignals
 from learning.signals_record import pack_share
-from serving import follower
+from serving import follower, links
 from serving.follower import Follower
 from serving.read_model import ReadModel, summary
 from serving.snapshot.snapshots import Snapshots
@@ -164,6 +164,33 @@ def test_a_profile_does_not_wait_for_the_signals_that_came_before_it(
 def applied(model: ReadModel) -> int:
     rows = [row for item_id, row in model.catalogue.rows.copy().items() if item_id.startswith("i")]
     return sum(1 for row in rows if model.behaviour.shares(row))
+
+
+def test_a_replica_with_nothing_else_to_do_sums_what_changed_of_an_item_with_many_links(
+    loop: Loop, settings: KafkaSettings, overrides: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    replica = Replica(loop, overrides, tmp_path)
+    until(lambda: replica.model.live)
+    producer, behaviour = Producer(settings, 0, None), replica.model.behaviour
+    before = {f"earlier-{n}": 100 for n in range(links.MOST + 1)}
+
+    def given() -> int:
+        row = replica.model.catalogue.rows.get("hot")
+        return 0 if row is None else len(behaviour.predecessors([row])[0])
+
+    def send_share(position: int) -> None:
+        producer.send(settings.topic(ITEM_SIGNALS), "hot", pack_share(ItemSignals(position, before=before)))
+
+    monkeypatch.setattr(links, "SETTLED_S", 3600)
+    send_share(0)
+    until(lambda: given() == links.STRONGEST)
+    before["new"] = 300
+    send_share(1)
+    until(lambda: given() == links.STRONGEST + 1)
+    monkeypatch.setattr(links, "SETTLED_S", 0.01)
+    until(lambda: given() == links.STRONGEST)
+    producer.close(30)
+    replica.stop()
 
 
 def test_a_snapshot_of_other_topics_is_given_up(loop: Loop, tmp_path: Path):
