@@ -16,7 +16,7 @@ from serving.columns import Column, Columns, by_row
 from serving.heads import KEPT, Head
 from serving.known_ids import KnownIds
 from serving.later import Later
-from serving.links import Changes, LinkTable
+from serving.links import TURN_S, Changes, LinkTable
 from serving.loading import Loading, logs_of
 from serving.refused import refused
 from serving.share_changes import changes_between
@@ -111,7 +111,8 @@ class Behaviour:
         """Returns what users touched after each of some items, in hundredths.
 
         Changes (C, 2) of the links of one item after the other: what an item's changes to the same row add up to is the
-        weight. And how many changes each item has, (len(rows),). Of an item with many links they are the strongest.
+        weight. And how many changes each item has, (len(rows),). Of an item with many links they are the strongest, and
+        what was added since those were found.
         """
         return self._successors.of(rows)
 
@@ -119,10 +120,10 @@ class Behaviour:
         """Returns what users touched before each of some items, likewise."""
         return self._predecessors.of(rows)
 
-    def settle_links(self, now_s: float) -> None:
-        """Sums links, for a moment, so that replicas that know the same agree; to be called again and again."""
-        self._successors.settle(now_s)
-        self._predecessors.settle(now_s)
+    def settle_links(self, now_s: float, turn_s: float = TURN_S) -> bool:
+        """Sums links, for a moment, so that replicas that know the same agree; see `LinkTable.settle`."""
+        more = [one.settle(now_s, turn_s) for one in (self._successors, self._predecessors)]
+        return any(more)
 
     def heads(self, stage: int, limit: int) -> list[NDArray[np.int64]]:
         """Returns the most popular rows: at this stage of a history, then by each half life."""

@@ -74,6 +74,7 @@ class Follower:
         self._origins = origins(settings)
         self._progress: Progress | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._more_to_settle = False
         self.ready = asyncio.Event()
         self.stale = False
         self.lag = 0
@@ -153,7 +154,7 @@ class Follower:
         backlog, begun_s = Backlog(), monotonic()
         fetching = Fetching(consumer, self._settings.topic(USER_PROFILES))
         while True:
-            fetched = await fetching.next(0 if len(backlog) else 1)
+            fetched = await fetching.next(0 if len(backlog) or self._more_to_settle else 1)
             if not len(backlog):
                 begun_s = monotonic()
             for where in sorted(fetched, key=lambda one: one.topic != self._settings.topic(USER_PROFILES)):
@@ -232,7 +233,7 @@ class Follower:
 
     async def _between(self, consumer: AIOKafkaConsumer, progress: Progress) -> None:
         """Does what needs a moment in which all that was fetched is applied."""
-        self._model.behaviour.settle_links(monotonic())
+        self._more_to_settle = self._model.behaviour.settle_links(monotonic())
         await progress.look(consumer, self._settings.snapshot_max_age_s)
         self._model.live = progress.is_current
         if self._snapshots is not None and self._snapshots.is_due:

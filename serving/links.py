@@ -5,7 +5,8 @@ Weights are whole numbers, so the sum is the same in whatever order they came. N
 summed, so that a row stays at most some two times as long as its links.
 
 What many touch is linked with nearly everything, sooner or later. So of a row with many links a request is given the
-strongest alone, which lie in front since its changes were last summed, and the changes since. No request looks at more.
+strongest alone, which lie in front since its changes were last summed, and the changes since. How many links a row has
+beyond that, no request feels.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -33,13 +34,13 @@ HIGHEST, AT_MOST = 2**31 - 1, 2**27
 """Of a sum, and of what one partition adds to it: a million times that its users touched one item after another."""
 
 MOST = 600
-"""Links of a row that are given to a request; of a row with more the strongest."""
+"""Links of a row, when its changes were last summed, that are given to a request; of a row with more the strongest."""
 
 STRONGEST = MOST // 2
 
 SETTLED_S, TURN_S = 10, 0.001
-"""Changes of a row with many links are summed after so long, even if they are few: replicas that know the same agree
-then. And how long that takes at a time."""
+"""Changes of rows with many links are summed each so many seconds, even if they are few: replicas that know the same
+agree then. And how long that takes at a time, and one row more."""
 
 
 class ByRow(Protocol):
@@ -106,13 +107,17 @@ class LinkTable:
             changes = changes[: _kept(changes, lengths[0], lengths[1])]
         return changes, lengths[0]
 
-    def settle(self, now_s: float) -> None:
-        """Sums, for a moment, what has waited for it for SETTLED_S; to be called again and again."""
+    def settle(self, now_s: float, turn_s: float = TURN_S) -> bool:
+        """Sums, for a moment, what has changed of rows with many links; says whether there is more to sum at once.
+
+        To be called again and again: each SETTLED_S takes all that changed until then.
+        """
         if not self._due and now_s - self._looked_s >= SETTLED_S:
             self._due, self._changed, self._looked_s = self._changed, {}, now_s
-        until = perf_counter() + TURN_S
+        until = perf_counter() + turn_s
         while self._due and perf_counter() < until:
             self._sum(self._due.popitem()[0])
+        return bool(self._due)
 
     def frozen(self) -> Callable[[int], bytes]:
         """Returns what gives the links of a row, encoded, as they are now, whatever changes later."""

@@ -1,5 +1,6 @@
 """The event path without Kafka: what a worker would write goes straight to what a replica would read."""
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -68,6 +69,7 @@ class World:
 
     def query(self, user_id: str, now_ms: int, count: int) -> Query:
         """Returns the query that serving would make of a plain GET."""
+        self.model.behaviour.settle_links(now_ms / 1000, math.inf)  # as a replica does by the way
         space = self.model.sequence_space()
         if space is not None:
             space.index.wait()

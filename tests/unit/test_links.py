@@ -120,22 +120,57 @@ def test_what_changed_since_the_strongest_were_found_counts_at_once_and_replicas
     table.add(0, pairs(links))
     given = told(table.of([0])[0])
     up, new = min(given, key=given.__getitem__), next(row for row in range(MANY) if row not in links)
-    table.settle(0)
+    table.settle(SETTLED_S)
     table.add(0, pairs({up: 50, new: 1000}))
     links |= {up: links[up] + 50, new: 1000}
-    table.settle(SETTLED_S - 1)
+    table.settle(2 * SETTLED_S - 1)
     assert told(table.of([0])[0]) == given | {up: links[up], new: 1000}
-    table.settle(SETTLED_S)  # from now on it waits for long enough
     table.settle(2 * SETTLED_S)
     assert told(table.of([0])[0]) == strongest_of(links)
-    fallen = max(links, key=links.__getitem__)
-    table.add(0, pairs({fallen: -links[fallen]}))
-    del links[fallen]
-    frozen, then = table.frozen(), dict(links)
-    table.add(0, pairs({up: 1}))
-    links[up] += 1
-    assert told(settled(table).of([0])[0]) == strongest_of(links)
-    assert told(changes_of(frozen(0))) == then  # what a snapshot holds stays
+
+
+def test_a_snapshot_holds_each_link_once_and_the_strongest_in_front_whatever_is_summed_meanwhile():
+    links, table = many_links(2), table_of()
+    table.add(0, pairs(links))
+    fallen, up = max(links, key=links.__getitem__), min(links, key=links.__getitem__)
+    table.add(0, pairs({fallen: -links[fallen], up: 500}))
+    links = {row: weight for row, weight in (links | {up: links[up] + 500}).items() if row != fallen}
+    before = told(table.of([0])[0])
+    frozen = table.frozen()
+    table.add(0, pairs({fallen: 1}))
+    assert told(table.of([0])[0]) == before | {fallen: before[fallen] + 1}
+    assert told(settled(table).of([0])[0]) == strongest_of(links | {fallen: 1})
+    later = table.frozen()
+    settled(table).add(0, pairs({up: 1}))
+    settled(table)
+    for encoded, then in ((frozen, links), (later, links | {fallen: 1})):
+        changes = changes_of(encoded(0))
+        assert dict(changes.tolist()) == then and len(changes) == len(then)
+        assert dict(changes[:STRONGEST].tolist()) == strongest_of(then)
+
+
+def test_summing_in_turns_leaves_a_snapshot_as_it_was_and_says_when_it_is_done():
+    links, table = [many_links(row) for row in range(40)], table_of()
+    for row, some in enumerate(links):
+        table.add(row, pairs(some))
+        table.add(row, pairs({row: 7}))
+        some[row] = some.get(row, 0) + 7
+    frozen, turns = table.frozen(), 1
+    while table.settle(SETTLED_S, 0.00005):
+        turns += 1
+    assert turns > 2
+    for row, some in enumerate(links):
+        assert told(table.of([row])[0]) == strongest_of(some)
+        assert dict(changes_of(frozen(row)).tolist()) == some
+
+
+def test_a_row_that_comes_to_have_many_links_gives_the_strongest_after_a_while():
+    links, table = dict.fromkeys(range(MOST - 10), 5), table_of()
+    table.add(0, pairs(links))
+    more = dict.fromkeys(range(MOST - 10, MOST + 20), 9)
+    table.add(0, pairs(more))
+    assert told(table.of([0])[0]) == links | more
+    assert told(settled(table).of([0])[0]) == strongest_of(links | more)
 
 
 @pytest.mark.parametrize("seed", range(5))
