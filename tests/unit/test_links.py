@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serving.columns import Ragged
-from serving.links import CHANGES_SINCE, MOST, SETTLED_S, STRONGEST, Changes, LinkTable, changes_of
+from serving.links import CHANGES_SINCE, HIGHEST, MOST, SETTLED_S, STRONGEST, Changes, LinkTable, changes_of
 from serving.numbering import Numbering
 
 ROWS, OTHERS = 5, 100
@@ -161,7 +161,17 @@ def test_summing_in_turns_leaves_a_snapshot_as_it_was_and_says_when_it_is_done()
     assert turns > 2
     for row, some in enumerate(links):
         assert told(table.of([row])[0]) == strongest_of(some)
+        table.add(row, pairs({row: 3}))  # to what was summed, not to what the snapshot holds
         assert dict(changes_of(frozen(row)).tolist()) == some
+
+
+def test_a_weight_beyond_the_highest_stays_at_it_whenever_it_is_summed():
+    table = table_of()
+    for _ in range(2):
+        table.add(0, pairs({1: HIGHEST, 2: 5}))
+    assert told(changes_of(table.frozen()(0))) == {1: HIGHEST, 2: 10}
+    table.add(0, pairs(dict.fromkeys(range(3, 3 + CHANGES_SINCE), 1)))
+    assert told(table.of([0])[0]) == {1: HIGHEST, 2: 10} | dict.fromkeys(range(3, 3 + CHANGES_SINCE), 1)
 
 
 def test_a_row_that_comes_to_have_many_links_gives_the_strongest_after_a_while():
